@@ -1,0 +1,390 @@
+#include "wire/messages.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "wire/codec.h"
+
+namespace vmette::wire {
+namespace {
+
+using json = nlohmann::json;
+
+constexpr int kMaxDepth = 8;
+constexpr size_t kMaxItems = 65536;
+
+json bytes(const std::string& text) {
+  return json::binary(std::vector<uint8_t>(text.begin(), text.end()));
+}
+
+std::string pack(const json& map) {
+  std::string out;
+  json::to_cbor(map, out);
+  return out;
+}
+
+// Reads fields of a message that was checked to be a map; throws std::runtime_error naming the key.
+class Fields {
+ public:
+  explicit Fields(const json& map) : map_(map) {
+    if (!map.is_object()) throw std::runtime_error("a message must be a map");
+  }
+
+  template <class T>
+  T number(const char* key, T otherwise) const {
+    const json* item = find(key);
+    if (item == nullptr) return otherwise;
+    if constexpr (std::is_same_v<T, bool>) {
+      if (!item->is_boolean()) wrong(key, "a boolean");
+      return item->get<bool>();
+    } else {
+      if (!item->is_number_integer()) wrong(key, "an integer");
+      if (item->is_number_unsigned()) {
+        const auto value = item->get<uint64_t>();
+        if (value > static_cast<uint64_t>(std::numeric_limits<T>::max())) wrong(key, "in range");
+        return static_cast<T>(value);
+      }
+      const auto value = item->get<int64_t>();
+      if (std::is_unsigned_v<T> || value < static_cast<int64_t>(std::numeric_limits<T>::min()))
+        wrong(key, "in range");
+      return static_cast<T>(value);
+    }
+  }
+
+  template <class E>
+  E choice(const char* key, E otherwise, E last) const {
+    const auto value = number<uint8_t>(key, static_cast<uint8_t>(otherwise));
+    if (value > static_cast<uint8_t>(last)) wrong(key, "a known value");
+    return static_cast<E>(value);
+  }
+
+  std::string text(const char* key) const {
+    const json* item = find(key);
+    return item == nullptr ? std::string() : to_text(key, *item);
+  }
+
+  const json* array(const char* key) const {
+    const json* item = find(key);
+    if (item != nullptr && !item->is_array()) wrong(key, "an array");
+    return item;
+  }
+
+  const json* map(const char* key) const {
+    const json* item = find(key);
+    if (item != nullptr && !item->is_object()) wrong(key, "a map");
+    return item;
+  }
+
+  static std::string to_text(const char* key, const json& item) {
+    if (item.is_string()) return item.get<std::string>();
+    if (!item.is_binary()) wrong(key, "a string");
+    const auto& raw = item.get_binary();
+    return {raw.begin(), raw.end()};
+  }
+
+  EnvList env(const char* key) const {
+    EnvList list;
+    const json* items = array(key);
+    if (items == nullptr) return list;
+    for (const json& pair : *items) {
+      if (!pair.is_array() || pair.size() != 2) wrong(key, "pairs");
+      list.emplace_back(to_text(key, pair[0]), to_text(key, pair[1]));
+    }
+    return list;
+  }
+
+ private:
+  const json* find(const char* key) const {
+    const auto found = map_.find(key);
+    return found == map_.end() || found->is_null() ? nullptr : &*found;
+  }
+
+  [[noreturn]] static void wrong(const char* key, const char* wanted) {
+    throw std::runtime_error(std::string("field \"") + key + "\" is not " + wanted);
+  }
+
+  const json& map_;
+};
+
+json env_json(const EnvList& env) {
+  json list = json::array();
+  for (const auto& [key, value] : env) list.push_back(json::array({bytes(key), bytes(value)}));
+  return list;
+}
+
+WindowSize read_size(const json& map) {
+  const Fields fields(map);
+  return {fields.number<uint16_t>("rows", 24), fields.number<uint16_t>("cols", 80)};
+}
+
+void read(const Fields& in, Hello& out) {
+  out.generation = in.number<uint32_t>("generation", 0);
+  out.oldest_generation = in.number<uint32_t>("oldest", out.generation);
+  out.agent_version = in.text("agent");
+  out.kernel_release = in.text("kernel");
+  out.arch = in.text("arch");
+  out.start_us = in.number<uint64_t>("start_us", 0);
+  out.now_us = in.number<uint64_t>("now_us", 0);
+}
+
+Root read_root(const json& map) {
+  const Fields in(map);
+  Root root;
+  root.kind = in.choice("kind", RootKind::kInitramfs, RootKind::kBlock);
+  root.source = in.text("source");
+  root.fstype = in.text("fstype");
+  root.upper = in.choice("upper", UpperKind::kTmpfs, UpperKind::kDisk);
+  root.upper_source = in.text("upper_source");
+  return root;
+}
+
+void read(const Fields& in, Setup& out) {
+  out.generation = in.number<uint32_t>("generation", 0);
+  out.hostname = in.text("hostname");
+  out.realtime_ns = in.number<uint64_t>("realtime_ns", 0);
+  out.entropy = in.text("entropy");
+  out.env = in.env("env");
+  out.switch_root = in.number<bool>("switch_root", false);
+  if (const json* root = in.map("root")) out.root = read_root(*root);
+  if (const json* shares = in.array("shares")) {
+    for (const json& item : *shares) {
+      const Fields share(item);
+      out.shares.push_back({share.text("tag"), share.number<bool>("virtiofs", false),
+                            share.text("target"), share.number<bool>("read_only", false)});
+    }
+  }
+}
+
+void read(const Fields& in, Ready& out) {
+  out.now_us = in.number<uint64_t>("now_us", 0);
+  if (const json* steps = in.array("steps")) {
+    for (const json& item : *steps) {
+      const Fields step(item);
+      out.steps.push_back({step.text("name"), step.number<uint64_t>("at_us", 0)});
+    }
+  }
+}
+
+void read(const Fields& in, Failure& out) {
+  out.stage = in.text("stage");
+  out.error = in.number<int32_t>("errno", 0);
+  out.path = in.text("path");
+  out.message = in.text("message");
+}
+
+void read(const Fields& in, Exec& out) {
+  const json* argv = in.array("argv");
+  if (argv == nullptr || argv->empty()) throw std::runtime_error("field \"argv\" is empty");
+  for (const json& item : *argv) out.argv.push_back(Fields::to_text("argv", item));
+  out.shell = in.number<bool>("shell", false);
+  if (out.shell && out.argv.size() != 1)
+    throw std::runtime_error("field \"argv\" must hold one line with \"shell\"");
+  out.env = in.env("env");
+  out.clear_env = in.number<bool>("clear_env", false);
+  out.cwd = in.text("cwd");
+  out.user = in.text("user");
+  out.in = in.choice("in", Stdio::kNull, Stdio::kStream);
+  out.out = in.choice("out", Stdio::kStream, Stdio::kStream);
+  out.err = in.choice("err", Stdio::kStream, Stdio::kStream);
+  if (const json* tty = in.map("tty")) out.tty = read_size(*tty);
+  out.term = in.text("term");
+}
+
+void read(const Fields& in, Started& out) {
+  out.pid = in.number<uint32_t>("pid", 0);
+  out.now_us = in.number<uint64_t>("now_us", 0);
+}
+
+void read(const Fields& in, Exit& out) {
+  out.signalled = in.number<bool>("signalled", false);
+  out.status = in.number<int32_t>("status", 0);
+  out.oom = in.number<bool>("oom", false);
+  out.out_bytes = in.number<uint64_t>("out_bytes", 0);
+  out.err_bytes = in.number<uint64_t>("err_bytes", 0);
+  out.wall_us = in.number<uint64_t>("wall_us", 0);
+  out.user_us = in.number<uint64_t>("user_us", 0);
+  out.system_us = in.number<uint64_t>("system_us", 0);
+  out.max_rss_kib = in.number<uint64_t>("max_rss_kib", 0);
+}
+
+void read(const Fields& in, Signal& out) {
+  out.number = in.number<int32_t>("number", 0);
+  out.scope = in.choice("scope", SignalScope::kGroup, SignalScope::kTree);
+}
+
+void read(const Fields& in, WindowSize& out) {
+  out.rows = in.number<uint16_t>("rows", 24);
+  out.cols = in.number<uint16_t>("cols", 80);
+}
+
+void read(const Fields& in, Shutdown& out) {
+  out.grace_ms = in.number<uint32_t>("grace_ms", 0);
+}
+
+// One item's head: major type and argument. False when the bytes end or the form is not allowed.
+bool read_head(Bytes in, size_t& at, uint8_t& major, uint64_t& argument) {
+  if (at >= in.size()) return false;
+  const auto first = static_cast<uint8_t>(in[at++]);
+  major = first >> 5;
+  const uint8_t low = first & 0x1f;
+  if (low < 24) {
+    argument = low;
+    return true;
+  }
+  if (low > 27) return false;  // reserved, or indefinite length
+  const size_t width = size_t{1} << (low - 24);
+  if (in.size() - at < width) return false;
+  argument = 0;
+  for (size_t i = 0; i < width; ++i) argument = argument << 8 | static_cast<uint8_t>(in[at++]);
+  return true;
+}
+
+}  // namespace
+
+std::string check_cbor(Bytes payload) {
+  uint64_t left[kMaxDepth + 1] = {1};  // items still to come at each level
+  int depth = 0;
+  size_t items = 0;
+  size_t at = 0;
+  while (depth >= 0) {
+    if (left[depth] == 0) {
+      --depth;
+      continue;
+    }
+    --left[depth];
+    if (++items > kMaxItems) return "too many items in a message";
+    uint8_t major = 0;
+    uint64_t argument = 0;
+    if (!read_head(payload, at, major, argument)) return "malformed CBOR in a message";
+    const uint64_t rest = payload.size() - at;
+    if (major == 2 || major == 3) {
+      if (argument > rest) return "a string runs past the end of its message";
+      at += argument;
+    } else if (major == 4 || major == 5) {
+      if (argument > rest) return "a list runs past the end of its message";
+      if (depth == kMaxDepth) return "a message is nested too deeply";
+      left[++depth] = major == 5 ? argument * 2 : argument;
+    } else if (major == 6) {
+      return "a message holds a CBOR tag";
+    }
+  }
+  return at == payload.size() ? std::string() : "bytes follow the end of a message";
+}
+
+template <class T>
+Decoded<T> decode(Bytes payload) {
+  if (std::string error = check_cbor(payload); !error.empty()) return {std::nullopt, error};
+  try {
+    const auto* first = reinterpret_cast<const uint8_t*>(payload.data());
+    const json map = json::from_cbor(first, first + payload.size());
+    T message;
+    read(Fields(map), message);
+    return {std::move(message), {}};
+  } catch (const std::exception& error) {
+    return {std::nullopt, error.what()};
+  }
+}
+
+template Decoded<Hello> decode<Hello>(Bytes);
+template Decoded<Setup> decode<Setup>(Bytes);
+template Decoded<Ready> decode<Ready>(Bytes);
+template Decoded<Failure> decode<Failure>(Bytes);
+template Decoded<Exec> decode<Exec>(Bytes);
+template Decoded<Started> decode<Started>(Bytes);
+template Decoded<Exit> decode<Exit>(Bytes);
+template Decoded<Signal> decode<Signal>(Bytes);
+template Decoded<WindowSize> decode<WindowSize>(Bytes);
+template Decoded<Shutdown> decode<Shutdown>(Bytes);
+
+std::string encode(const Hello& in) {
+  return pack({{"generation", in.generation},
+               {"oldest", in.oldest_generation},
+               {"agent", in.agent_version},
+               {"kernel", in.kernel_release},
+               {"arch", in.arch},
+               {"start_us", in.start_us},
+               {"now_us", in.now_us}});
+}
+
+std::string encode(const Setup& in) {
+  json shares = json::array();
+  for (const ShareSetup& share : in.shares)
+    shares.push_back({{"tag", share.tag},
+                      {"virtiofs", share.virtiofs},
+                      {"target", bytes(share.target)},
+                      {"read_only", share.read_only}});
+  return pack({{"generation", in.generation},
+               {"hostname", in.hostname},
+               {"realtime_ns", in.realtime_ns},
+               {"entropy", bytes(in.entropy)},
+               {"root",
+                {{"kind", static_cast<uint8_t>(in.root.kind)},
+                 {"source", in.root.source},
+                 {"fstype", in.root.fstype},
+                 {"upper", static_cast<uint8_t>(in.root.upper)},
+                 {"upper_source", in.root.upper_source}}},
+               {"shares", std::move(shares)},
+               {"env", env_json(in.env)},
+               {"switch_root", in.switch_root}});
+}
+
+std::string encode(const Ready& in) {
+  json steps = json::array();
+  for (const Step& step : in.steps) steps.push_back({{"name", step.name}, {"at_us", step.at_us}});
+  return pack({{"now_us", in.now_us}, {"steps", std::move(steps)}});
+}
+
+std::string encode(const Failure& in) {
+  return pack({{"stage", in.stage},
+               {"errno", in.error},
+               {"path", bytes(in.path)},
+               {"message", bytes(in.message)}});
+}
+
+std::string encode(const Exec& in) {
+  json argv = json::array();
+  for (const std::string& arg : in.argv) argv.push_back(bytes(arg));
+  json map = {{"argv", std::move(argv)},
+              {"shell", in.shell},
+              {"env", env_json(in.env)},
+              {"clear_env", in.clear_env},
+              {"cwd", bytes(in.cwd)},
+              {"user", bytes(in.user)},
+              {"in", static_cast<uint8_t>(in.in)},
+              {"out", static_cast<uint8_t>(in.out)},
+              {"err", static_cast<uint8_t>(in.err)},
+              {"term", bytes(in.term)}};
+  if (in.tty) map["tty"] = {{"rows", in.tty->rows}, {"cols", in.tty->cols}};
+  return pack(map);
+}
+
+std::string encode(const Started& in) {
+  return pack({{"pid", in.pid}, {"now_us", in.now_us}});
+}
+
+std::string encode(const Exit& in) {
+  return pack({{"signalled", in.signalled},
+               {"status", in.status},
+               {"oom", in.oom},
+               {"out_bytes", in.out_bytes},
+               {"err_bytes", in.err_bytes},
+               {"wall_us", in.wall_us},
+               {"user_us", in.user_us},
+               {"system_us", in.system_us},
+               {"max_rss_kib", in.max_rss_kib}});
+}
+
+std::string encode(const Signal& in) {
+  return pack({{"number", in.number}, {"scope", static_cast<uint8_t>(in.scope)}});
+}
+
+std::string encode(const WindowSize& in) {
+  return pack({{"rows", in.rows}, {"cols", in.cols}});
+}
+
+std::string encode(const Shutdown& in) {
+  return pack({{"grace_ms", in.grace_ms}});
+}
+
+}  // namespace vmette::wire
