@@ -381,6 +381,8 @@ enum {
 VMETTE_API vmette_end vmette_output_end(const vmette_output *output);
 /** As vmette_session_exit_code(). */
 VMETTE_API int32_t vmette_output_exit_code(const vmette_output *output);
+/** As vmette_session_end_message(), copied: empty while the session had not ended. Valid until delete. */
+VMETTE_API const char *vmette_output_end_message(const vmette_output *output);
 /** The captured bytes of a stream, followed by a NUL that does not count; `*size` may be NULL. Valid until delete. */
 VMETTE_API const char *vmette_output_data(const vmette_output *output, vmette_stream stream,
                                           size_t *size);
