@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Tests of the boot files that this build has made, in the folder VMETTE_BUILT_ASSETS."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import initramfs
+import kernel_image
+from test_assets import entries
+
+FOLDER = os.environ["VMETTE_BUILT_ASSETS"]
+
+
+def read(name):
+    with open(os.path.join(FOLDER, name), "rb") as file:
+        return file.read()
+
+
+class BuiltAssetsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.manifest = json.loads(read("manifest.json"))
+        cls.archive = read("initramfs.cpio")
+        cls.files = {name: data for name, _, data in entries(cls.archive)}
+
+    def matches(self, data, described):
+        self.assertEqual(len(data), described["size"])
+        self.assertEqual(hashlib.sha256(data).hexdigest(), described["sha256"])
+
+    def test_the_manifest_describes_the_files_beside_it(self):
+        for part in ("kernel", "initramfs"):
+            self.matches(read(self.manifest[part]["file"]), self.manifest[part])
+        self.matches(self.files["init"], self.manifest["agent"])
+
+    def test_the_kernel_is_one_that_the_hypervisors_boot(self):
+        kernel_image.check(self.manifest["arch"], read(self.manifest["kernel"]["file"]))
+
+    def test_the_initramfs_keeps_to_its_size(self):
+        self.assertLessEqual(len(self.archive), initramfs.MAX_INITRAMFS_BYTES)
+
+    def test_every_module_is_there_with_all_it_depends_on(self):
+        lines = self.files["lib/modules/vmette/modules.dep"].decode().splitlines()
+        table = {name: needs.split() for name, needs in (line.split(":") for line in lines)}
+        self.assertEqual(sorted(table), self.manifest["modules"])
+        for name, needs in table.items():
+            self.assertIn(f"lib/modules/vmette/{name}.ko", self.files)
+            for at, need in enumerate(needs):
+                self.assertLessEqual(set(table[need]), set(needs[:at]), f"{need} for {name}")
+
+    def test_the_same_inputs_give_the_same_bytes_again(self):
+        with tempfile.TemporaryDirectory() as folder:
+            modules = os.path.join(FOLDER, "modules.tar")
+            with open(os.path.join(folder, "agent"), "wb") as file:
+                file.write(self.files["init"])
+            with open(os.path.join(folder, "busybox"), "wb") as file:
+                file.write(self.files["bin/busybox"])
+            os.chmod(os.path.join(folder, "busybox"), 0o755)
+            again = os.path.join(folder, "again")
+            # Another process, so that hash seeds and the like have their chance to differ.
+            code = ("import sys, initramfs; arch, agent, busybox, modules, out = sys.argv[1:]; "
+                    "open(out, 'wb').write(initramfs.image(arch, open(agent, 'rb').read(), "
+                    "busybox, modules))")
+            subprocess.run([sys.executable, "-c", code, self.manifest["arch"],
+                            os.path.join(folder, "agent"), os.path.join(folder, "busybox"),
+                            modules, again],
+                           cwd=os.path.dirname(os.path.abspath(__file__)), check=True)
+            with open(again, "rb") as file:
+                self.assertEqual(file.read(), self.archive)
+
+
+if __name__ == "__main__":
+    unittest.main()
