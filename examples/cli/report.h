@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vmette.hpp>
+
+namespace vmette_cli {
+
+// Prints "vmette: error: <message>" on stderr.
+void report(std::string_view message);
+// The same for an error of the library; one that has a console tail is followed by where the boot
+// stopped, after how long, and that tail.
+void report(const vmette::Error& error);
+
+// `text` with every control byte but a line's end made visible: what a guest printed must not
+// steer the terminal.
+std::string visible(std::string_view text);
+
+}  // namespace vmette_cli
