@@ -1,0 +1,203 @@
+#include "core/config.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <string_view>
+#include <thread>
+
+namespace vmette::core {
+namespace {
+
+constexpr uint64_t kLeastMemoryMib = 64;
+constexpr uint64_t kMostMemoryMib = 1024 * 1024;
+constexpr size_t kLongestTag = 35;        // what every hypervisor accepts
+constexpr size_t kLongestCmdline = 1500;  // of 2048, the rest is for what the helper appends
+
+template <class... Args>
+Error wrong(fmt::format_string<Args...> text, Args&&... args) {
+  return {Code::kInvalidConfig, one_line(fmt::format(text, std::forward<Args>(args)...)), "config"};
+}
+
+Error not_in_this_version(const char* field, const char* remedy) {
+  return {
+      Code::kUnsupported,
+      fmt::format("{} is not available in version {} of vmette; {}", field, VMETTE_VERSION, remedy),
+      "config"};
+}
+
+bool is_alnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+uint32_t most_vcpus() {
+  return std::max(32U, std::thread::hardware_concurrency());
+}
+
+Result<void> check_file(const char* field, const std::string& path, int access_mode) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0)
+    return wrong("{}: '{}' cannot be used: {}; give the path of an existing file", field, path,
+                 errno_text(errno));
+  if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
+    return wrong("{}: '{}' is not a file; give the path of a file", field, path);
+  if (access(path.c_str(), access_mode) != 0)
+    return wrong("{}: '{}' cannot be {}: {}; change its permissions or give another file", field,
+                 path, (access_mode & W_OK) != 0 ? "written" : "read", errno_text(errno));
+  return success();
+}
+
+Result<void> check_directory(const char* field, const std::string& path) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0)
+    return wrong("{}: '{}' cannot be used: {}; give the path of an existing directory", field, path,
+                 errno_text(errno));
+  if (!S_ISDIR(info.st_mode))
+    return wrong("{}: '{}' is not a directory; give the path of a directory", field, path);
+  if (access(path.c_str(), R_OK | X_OK) != 0)
+    return wrong("{}: '{}' cannot be read: {}; change its permissions or give another directory",
+                 field, path, errno_text(errno));
+  return success();
+}
+
+Result<void> check_numbers(const Config& config) {
+  if (config.vcpus < 1 || config.vcpus > most_vcpus())
+    return wrong("vcpus: {} is out of range; give a number from 1 to {}", config.vcpus,
+                 most_vcpus());
+  if (config.mem_mib < kLeastMemoryMib || config.mem_mib > kMostMemoryMib)
+    return wrong("mem_mib: {} is out of range; give a number of MiB from {} to {}", config.mem_mib,
+                 kLeastMemoryMib, kMostMemoryMib);
+  if (config.ready_timeout_ms == 0)
+    return wrong("ready_timeout_ms: 0 leaves no time to boot; give at least 1");
+  if (config.vsock_mode == VsockMode::kFixed &&
+      (config.vsock_port < 1 || config.vsock_port == UINT32_MAX))
+    return wrong("vsock_port: {} is out of range; give a port from 1 to {}, or choose auto",
+                 config.vsock_port, UINT32_MAX - 1);
+  if (config.guest_vsock_port < 1 || config.guest_vsock_port == UINT32_MAX)
+    return wrong("guest_vsock_port: {} is out of range; give a port from 1 to {}",
+                 config.guest_vsock_port, UINT32_MAX - 1);
+  return success();
+}
+
+Result<void> check_names(const Config& config) {
+  const std::string& host = config.hostname;
+  const bool host_ok =
+      !host.empty() && host.size() <= 63 && host.front() != '-' && host.back() != '-' &&
+      std::all_of(host.begin(), host.end(), [](char c) { return is_alnum(c) || c == '-'; });
+  if (!host_ok)
+    return wrong("hostname: '{}' is not a host name; use 1 to 63 letters, digits and inner hyphens",
+                 host);
+  if (config.cmdline.size() > kLongestCmdline)
+    return wrong("cmdline: {} bytes are too long; the limit is {}", config.cmdline.size(),
+                 kLongestCmdline);
+  if (config.cmdline.find('\n') != std::string::npos)
+    return wrong("cmdline: '{}' has a line break; write it as one line", config.cmdline);
+  for (const auto& [key, value] : config.env)
+    if (!valid_env_key(key))
+      return wrong("env: '{}' is not a variable name; use [A-Za-z_][A-Za-z0-9_]*", key);
+  if (config.exec && (config.exec->argv.empty() || config.exec->argv[0].empty()))
+    return wrong("exec: '' is not a command; name a program or give a shell line");
+  return success();
+}
+
+Result<void> check_tag(const std::string& tag, std::set<std::string>& seen) {
+  const bool chars_ok = std::all_of(tag.begin(), tag.end(), [](char c) {
+    return is_alnum(c) || c == '.' || c == '_' || c == '-';
+  });
+  if (tag.empty() || tag.size() > kLongestTag || !chars_ok || tag == "." || tag == "..")
+    return wrong("shares: tag '{}' is not allowed; use 1 to {} bytes of [A-Za-z0-9._-]", tag,
+                 kLongestTag);
+  if (tag == "rootfs" || tag == "ctl")
+    return wrong("shares: tag '{}' is reserved; choose another name", tag);
+  if (!seen.insert(tag).second)
+    return wrong("shares: tag '{}' is used twice; give every share its own name", tag);
+  return success();
+}
+
+Result<void> check_files(const Config& config) {
+  if (!config.kernel.empty()) {
+    BOOST_OUTCOME_TRYV(check_file("kernel", config.kernel, R_OK));
+  }
+  if (!config.initramfs.empty()) {
+    BOOST_OUTCOME_TRYV(check_file("initramfs", config.initramfs, R_OK));
+  }
+  if (const auto* share = std::get_if<RootfsShare>(&config.rootfs)) {
+    BOOST_OUTCOME_TRYV(check_directory("rootfs", share->path));
+  }
+  if (const auto* block = std::get_if<RootfsBlock>(&config.rootfs)) {
+    if (block->fstype != "squashfs" && block->fstype != "erofs" && block->fstype != "ext4")
+      return wrong("rootfs: file system type '{}' is unknown; use squashfs, erofs or ext4",
+                   block->fstype);
+    BOOST_OUTCOME_TRYV(check_file("rootfs", block->path, R_OK));
+  }
+  std::set<std::string> tags;
+  for (const Share& share : config.shares) {
+    BOOST_OUTCOME_TRYV(check_tag(share.tag, tags));
+    BOOST_OUTCOME_TRYV(check_directory("shares", share.path));
+  }
+  for (const Disk& disk : config.disks) {
+    BOOST_OUTCOME_TRYV(check_file("disks", disk.path, disk.read_only ? R_OK : R_OK | W_OK));
+  }
+  return success();
+}
+
+Result<void> check_combinations(const Config& config) {
+  const auto* share = std::get_if<RootfsShare>(&config.rootfs);
+  const bool root_read_only = share != nullptr && share->read_only;
+  if (root_read_only && config.switch_root && config.exec)
+    return wrong(
+        "switch_root: a read-only rootfs leaves no place for the runner of the command; drop "
+        "switch_root or make the rootfs writable");
+  if (root_read_only && config.scratch_mib != 0)
+    return wrong(
+        "scratch_mib: {} MiB would hold the writable layer, and a read-only rootfs has none; drop "
+        "one of the two",
+        config.scratch_mib);
+  if (!config.build_snapshot.empty() && !config.resume_snapshot.empty())
+    return wrong("build_snapshot: '{}' cannot be combined with resume_snapshot '{}'; use one",
+                 config.build_snapshot, config.resume_snapshot);
+  if (!config.resume_snapshot.empty() && !config.exec)
+    return wrong("resume_snapshot: '{}' needs a command to run; set exec", config.resume_snapshot);
+  return success();
+}
+
+// What the configuration can say and this version's machines cannot do.
+Result<void> check_available(const Config& config) {
+  if (std::holds_alternative<RootfsBlock>(config.rootfs))
+    return not_in_this_version("a block image as rootfs", "use a directory");
+  if (!config.shares.empty()) return not_in_this_version("shares", "leave it out");
+  if (!config.disks.empty()) return not_in_this_version("disks", "leave it out");
+  if (config.scratch_mib != 0)
+    return not_in_this_version("scratch_mib", "raise mem_mib, the writable layer lives in memory");
+  if (config.net) return not_in_this_version("net", "leave it out");
+  if (config.vsock_mode == VsockMode::kFixed)
+    return not_in_this_version("vsock_port with a number", "choose auto or disabled");
+  if (config.guest_vsock_port != Config{}.guest_vsock_port)
+    return not_in_this_version("guest_vsock_port", "leave it at its default");
+  if (!config.build_snapshot.empty()) return not_in_this_version("build_snapshot", "leave it out");
+  if (!config.resume_snapshot.empty())
+    return not_in_this_version("resume_snapshot", "leave it out");
+  return success();
+}
+
+}  // namespace
+
+bool valid_env_key(const std::string& key) {
+  if (key.empty() || (key[0] >= '0' && key[0] <= '9')) return false;
+  return std::all_of(key.begin(), key.end(), [](char c) { return is_alnum(c) || c == '_'; });
+}
+
+Result<void> validate(const Config& config) {
+  BOOST_OUTCOME_TRYV(check_numbers(config));
+  BOOST_OUTCOME_TRYV(check_names(config));
+  BOOST_OUTCOME_TRYV(check_combinations(config));
+  BOOST_OUTCOME_TRYV(check_files(config));
+  return check_available(config);
+}
+
+}  // namespace vmette::core

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/error.h"
+#include "wire/messages.h"
+
+namespace vmette::core {
+
+enum class VsockMode : int32_t { kDisabled = 0, kAuto = 1, kFixed = 2 };
+enum class Accel : int32_t { kAuto = 0, kHardware = 1, kEmulation = 2 };
+
+// A host directory as the root's lower layer.
+struct RootfsShare {
+  std::string path;
+  bool read_only = false;  // no writable layer on top
+};
+
+// A file-system image as the root's lower layer.
+struct RootfsBlock {
+  std::string path;
+  std::string fstype;
+};
+
+struct Share {
+  std::string tag;
+  std::string path;
+  bool read_only = false;
+};
+
+struct Disk {
+  std::string path;
+  bool read_only = false;
+};
+
+// The main command: a shell line (one element, `shell`) or an argv.
+struct Command {
+  std::vector<std::string> argv;
+  bool shell = false;
+};
+
+inline constexpr const char* kDefaultCmdline = "quiet cryptomgr.notests raid=noautodetect";
+inline constexpr const char* kDefaultPath =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+// The description of a machine. A plain value; the meanings and units stand in include/vmette.h.
+struct Config {
+  std::string kernel;     // empty: from the assets
+  std::string initramfs;  // empty: from the assets
+  std::string assets;     // empty: searched
+  std::string helper;     // empty: searched
+  std::string cmdline = kDefaultCmdline;
+  std::variant<std::monostate, RootfsShare, RootfsBlock> rootfs;
+  std::vector<Share> shares;
+  std::vector<Disk> disks;
+  std::optional<Command> exec;
+  wire::EnvList env;
+  bool switch_root = false;
+  bool net = false;
+  VsockMode vsock_mode = VsockMode::kAuto;
+  uint32_t vsock_port = 0;
+  uint32_t guest_vsock_port = 1025;
+  uint32_t timeout_seconds = 0;
+  uint32_t ready_timeout_ms = 60'000;
+  uint32_t vcpus = 1;
+  uint64_t mem_mib = 512;
+  std::string build_snapshot;
+  std::string resume_snapshot;
+  uint64_t scratch_mib = 0;
+  bool quiet = false;
+  bool capture_output = false;
+  size_t capture_limit = size_t{1} << 20;
+  Accel accel = Accel::kAuto;
+  std::string hostname = "vmette";
+};
+
+// Checks ranges, names, combinations and that files exist. Nothing is started or opened for long.
+Result<void> validate(const Config& config);
+
+// True for [A-Za-z_][A-Za-z0-9_]*.
+bool valid_env_key(const std::string& key);
+
+}  // namespace vmette::core

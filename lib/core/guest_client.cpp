@@ -1,0 +1,122 @@
+#include "core/guest_client.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "core/error.h"
+
+namespace vmette::core {
+namespace {
+
+using boost::asio::posix::stream_descriptor;
+using ErrorCode = boost::system::error_code;
+
+// Reads in one turn, so that a guest that never stops talking leaves time for the others.
+constexpr int kReadsPerTurn = 8;
+constexpr size_t kCompactBytes = size_t{1} << 20;
+
+}  // namespace
+
+GuestClient::GuestClient(boost::asio::io_context& io, UniqueFd stream, Callbacks callbacks)
+    : stream_(io), callbacks_(std::move(callbacks)) {
+  fcntl(stream.get(), F_SETFL, O_NONBLOCK);
+  stream_.assign(stream.release());
+}
+
+void GuestClient::start() {
+  wait_readable();
+}
+
+void GuestClient::close() {
+  if (closed_) return;
+  closed_ = true;
+  callbacks_ = {};
+  ErrorCode ignored;
+  stream_.close(ignored);
+}
+
+void GuestClient::lose(std::string why) {
+  const auto lost = std::move(callbacks_.lost);
+  close();
+  if (lost) lost(std::move(why));
+}
+
+void GuestClient::wait_readable() {
+  stream_.async_wait(stream_descriptor::wait_read,
+                     [self = shared_from_this()](const ErrorCode& error) {
+                       if (!error && !self->closed_) self->read_frames();
+                     });
+}
+
+void GuestClient::read_frames() {
+  for (int turn = 0; turn < kReadsPerTurn; ++turn) {
+    const auto room = decoder_.space();
+    const ssize_t got = ::read(stream_.native_handle(), room.data(), room.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) break;
+    if (got <= 0)
+      return lose(got == 0 ? "the guest's control stream ended"
+                           : "the guest's control stream failed: " + errno_text(errno));
+    decoder_.fill(static_cast<size_t>(got));
+    if (!take_frames()) return;
+  }
+  wait_readable();
+}
+
+// False when the client is closed.
+bool GuestClient::take_frames() {
+  wire::Frame frame;
+  for (;;) {
+    const auto status = decoder_.next(frame);
+    if (status == wire::Decoder::Status::kMore) return true;
+    if (status == wire::Decoder::Status::kBroken) {
+      lose(decoder_.error());
+      return false;
+    }
+    const auto handler = callbacks_.frame;  // it may close this client
+    handler(frame);
+    if (closed_) return false;
+  }
+}
+
+void GuestClient::send(wire::Type type, uint16_t flags, uint64_t stream, std::string_view payload) {
+  if (closed_) return;
+  wire::append_frame(outgoing_, type, flags, stream, payload);
+  if (!writing_) flush();
+}
+
+void GuestClient::flush() {
+  while (sent_ < outgoing_.size()) {
+    const ssize_t done = ::send(stream_.native_handle(), outgoing_.data() + sent_,
+                                outgoing_.size() - sent_, MSG_NOSIGNAL);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0 && errno == EAGAIN) break;
+    // The reading side tells of a dead peer.
+    if (done < 0) return;
+    sent_ += static_cast<size_t>(done);
+  }
+  if (sent_ == outgoing_.size()) {
+    outgoing_.clear();
+    sent_ = 0;
+    return;
+  }
+  if (sent_ >= kCompactBytes) {
+    outgoing_.erase(0, sent_);
+    sent_ = 0;
+  }
+  wait_writable();
+}
+
+void GuestClient::wait_writable() {
+  writing_ = true;
+  stream_.async_wait(stream_descriptor::wait_write,
+                     [self = shared_from_this()](const ErrorCode& error) {
+                       self->writing_ = false;
+                       if (!error && !self->closed_) self->flush();
+                     });
+}
+
+}  // namespace vmette::core

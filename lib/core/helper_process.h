@@ -1,0 +1,33 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/unique_fd.h"
+#include "core/error.h"
+
+namespace vmette::core {
+
+// A started vmette-vmm. Owns the library's end of its socket and the handle by which its end is
+// seen; the process itself ends when the socket closes.
+struct HelperProcess {
+  pid_t pid = -1;
+  UniqueFd pidfd;   // readable once the process has ended
+  UniqueFd socket;  // non-blocking
+};
+
+// Starts the program with one end of a socket as descriptor 3, /dev/null as 0 to 2, no other
+// descriptor, default signals and a session of its own. The new process sends no SIGCHLD and is
+// invisible to wait() without a pid, so a host program that waits for its own children never meets
+// it. Any thread.
+Result<HelperProcess> spawn_helper(const std::string& program);
+
+// Collects an ended helper. Empty while it runs; otherwise how it ended, for example "exited with
+// status 0" or "was killed by signal 9".
+std::string reap_helper(const HelperProcess& helper);
+
+// Ends a helper that does not react any more.
+void kill_helper(const HelperProcess& helper);
+
+}  // namespace vmette::core

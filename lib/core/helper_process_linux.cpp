@@ -1,0 +1,132 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "core/helper_process.h"
+
+namespace vmette::core {
+namespace {
+
+constexpr int kHelperSocket = 3;
+constexpr size_t kChildStack = size_t{64} * 1024;
+
+struct Child {
+  const char* program;
+  char* const* argv;
+  char* const* envp;
+  int socket;
+  int null;
+  int failure = 0;  // errno of the child, read by the parent after the exec
+};
+
+#if defined(__clang__)
+#define VMETTE_NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
+#else
+#define VMETTE_NO_SANITIZE __attribute__((no_sanitize("address"), no_sanitize("thread")))
+#endif
+
+// Runs on the parent's memory while the parent stands still: no allocation, no library state, and
+// raw system calls where a sanitizer would otherwise keep books.
+VMETTE_NO_SANITIZE int child_main(void* argument) {
+  auto* child = static_cast<Child*>(argument);
+  struct sigaction action{};
+  action.sa_handler = SIG_DFL;  // NOLINT: the union member is the interface
+  for (int number = 1; number < NSIG; ++number)
+    if (number != SIGKILL && number != SIGSTOP) sigaction(number, &action, nullptr);
+  syscall(SYS_setsid);
+  bool ok = true;
+  // The socket first moves out of the way of 0 to 3.
+  const long socket = syscall(SYS_fcntl, child->socket, F_DUPFD_CLOEXEC, 10);
+  const long null = syscall(SYS_fcntl, child->null, F_DUPFD_CLOEXEC, 10);
+  ok = socket >= 0 && null >= 0;
+  for (int fd = 0; ok && fd < 3; ++fd) ok = syscall(SYS_dup3, null, fd, 0) >= 0;
+  ok = ok && syscall(SYS_dup3, socket, kHelperSocket, 0) >= 0;
+  if (ok) {
+    // CLOEXEC rather than close, so that a failing exec can still be told.
+    syscall(SYS_close_range, kHelperSocket + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+    unsigned long empty = 0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &empty, nullptr, sizeof empty);
+    syscall(SYS_execve, child->program, child->argv, child->envp);
+  }
+  child->failure = errno;
+  syscall(SYS_exit, 127);
+  return 127;
+}
+
+class ChildStack {
+ public:
+  ChildStack()
+      : base_(mmap(nullptr, kChildStack, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {}
+  ~ChildStack() {
+    if (valid()) munmap(base_, kChildStack);
+  }
+  ChildStack(const ChildStack&) = delete;
+  ChildStack& operator=(const ChildStack&) = delete;
+  [[nodiscard]] bool valid() const { return base_ != MAP_FAILED; }
+  [[nodiscard]] void* top() const { return static_cast<char*>(base_) + kChildStack; }
+
+ private:
+  void* base_;
+};
+
+}  // namespace
+
+Result<HelperProcess> spawn_helper(const std::string& program) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return os_error("helper: no socket for it", errno, "helper");
+  HelperProcess helper;
+  helper.socket.reset(ends[0]);
+  const UniqueFd child_socket(ends[1]);
+  fcntl(helper.socket.get(), F_SETFL, O_NONBLOCK);
+  const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  const ChildStack stack;
+  if (!null || !stack.valid()) return os_error("helper: no resources for it", errno, "helper");
+
+  char* argv[] = {const_cast<char*>(program.c_str()), nullptr};
+  Child child{program.c_str(), argv, environ, child_socket.get(), null.get()};
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int pidfd = -1;
+  // Exit signal 0: no SIGCHLD for the host program, and its wait(-1) passes the helper over.
+  helper.pid = clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD, &child, &pidfd);
+  const int clone_error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (helper.pid < 0) return os_error("helper: no process for it", clone_error, "helper");
+  helper.pidfd.reset(pidfd);
+  if (child.failure != 0) {
+    siginfo_t info{};
+    waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | __WALL);
+    return os_error(fmt::format("helper: '{}' could not be started", program), child.failure,
+                    "helper");
+  }
+  return helper;
+}
+
+std::string reap_helper(const HelperProcess& helper) {
+  siginfo_t info{};
+  const int status =
+      waitid(P_PIDFD, static_cast<id_t>(helper.pidfd.get()), &info, WEXITED | WNOHANG | __WALL);
+  // Somebody in the host program may wait with __WALL and take it: then it has ended all the same.
+  if (status != 0) return errno == ECHILD ? "ended" : std::string();
+  if (info.si_pid == 0) return {};
+  return info.si_code == CLD_EXITED ? fmt::format("exited with status {}", info.si_status)
+                                    : fmt::format("was killed by signal {}", info.si_status);
+}
+
+void kill_helper(const HelperProcess& helper) {
+  syscall(SYS_pidfd_send_signal, helper.pidfd.get(), SIGKILL, nullptr, 0);
+}
+
+}  // namespace vmette::core

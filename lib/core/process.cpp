@@ -1,0 +1,274 @@
+#include "core/process.h"
+
+#include <fmt/format.h>
+
+namespace vmette::core {
+namespace {
+
+using wire::Channel;
+using wire::Type;
+
+// Granted in pieces of at least this size.
+constexpr size_t kGrantBytes = wire::kInitialCredit / 4;
+
+}  // namespace
+
+Process::Process(boost::asio::io_context& io, ProcessSpec spec)
+    : io_(io), spec_(std::move(spec)), capture_(spec_.capture_limit) {
+  const auto stdio = [](OutputMode mode) {
+    return mode == OutputMode::kDiscard ? wire::Stdio::kNull : wire::Stdio::kStream;
+  };
+  spec_.exec.in = spec_.stdin_pipe ? wire::Stdio::kStream : wire::Stdio::kNull;
+  spec_.exec.out = stdio(spec_.out);
+  spec_.exec.err = stdio(spec_.err);
+  out_.mode = spec_.out;
+  err_.mode = spec_.err;
+  out_.ended = spec_.out == OutputMode::kDiscard && !spec_.exec.tty;
+  err_.ended = spec_.err == OutputMode::kDiscard || spec_.exec.tty.has_value();
+}
+
+Result<std::shared_ptr<Process>> Process::create(boost::asio::io_context& io, ProcessSpec spec) {
+  std::shared_ptr<Process> process(new Process(io, std::move(spec)));
+  if (!process->started_.valid() || !process->exited_.valid())
+    return os_error("a process: no descriptor for its state", EMFILE);
+  BOOST_OUTCOME_TRYV(process->make_pipes());
+  return process;
+}
+
+Result<void> Process::make_pipes() {
+  if (spec_.stdin_pipe) {
+    auto ends = make_pipe(Pumped::kRead);
+    if (!ends) return ends.error();
+    stdin_ = std::make_shared<PipeReader>(
+        io_, std::move(ends.value().read),
+        PipeReader::Callbacks{
+            [this](wire::Bytes bytes) {
+              stdin_granted_ -= bytes.size();
+              send_(Type::kData, wire::channel_flags(Channel::kStdin),
+                    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+            },
+            [this] { send_(Type::kData, wire::channel_flags(Channel::kStdin, true), {}); }});
+    caller_fds_[0] = std::move(ends.value().write);
+  }
+  for (const Channel channel : {Channel::kStdout, Channel::kStderr}) {
+    Output& stream = output(static_cast<uint8_t>(channel));
+    if (stream.mode != OutputMode::kPipe || stream.ended) continue;
+    auto ends = make_pipe(Pumped::kWrite);
+    if (!ends) return ends.error();
+    stream.writer = std::make_shared<PipeWriter>(
+        io_, std::move(ends.value().write),
+        PipeWriter::Callbacks{[this, channel](size_t bytes) { consumed(channel, bytes); },
+                              [this, channel] { reader_gone(channel); }});
+    caller_fds_[static_cast<size_t>(channel)] = std::move(ends.value().read);
+  }
+  return success();
+}
+
+std::optional<Error> Process::failure() const {
+  const std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+std::optional<wire::Exit> Process::exit() const {
+  const std::lock_guard lock(mutex_);
+  return exit_;
+}
+
+UniqueFd Process::take_stdin_fd() {
+  const std::lock_guard lock(mutex_);
+  return std::move(caller_fds_[0]);
+}
+
+UniqueFd Process::take_stdout_fd() {
+  const std::lock_guard lock(mutex_);
+  return std::move(caller_fds_[1]);
+}
+
+UniqueFd Process::take_stderr_fd() {
+  const std::lock_guard lock(mutex_);
+  return std::move(caller_fds_[2]);
+}
+
+void Process::open(Send send) {
+  state_ = State::kStarting;
+  send_ = std::move(send);
+  send_(Type::kExec, 0, wire::encode(spec_.exec));
+}
+
+std::string Process::handle(const wire::Frame& frame) {
+  switch (frame.type) {
+    case Type::kStarted:
+      return handle_started(frame);
+    case Type::kError:
+      return handle_error(frame);
+    case Type::kData:
+      return handle_data(frame);
+    case Type::kCredit:
+      return handle_credit(frame);
+    case Type::kExit:
+      return handle_exit(frame);
+    default:
+      return fmt::format("it sent {} on a command's stream",
+                         wire::type_name(static_cast<uint16_t>(frame.type)));
+  }
+}
+
+std::string Process::handle_started(const wire::Frame& frame) {
+  if (state_ != State::kStarting) return "it started a command twice";
+  if (auto message = wire::decode<wire::Started>(frame.payload); !message.value)
+    return "its STARTED is wrong: " + message.error;
+  state_ = State::kRunning;
+  for (const Output* stream : {&out_, &err_})
+    if (stream->writer) stream->writer->start();
+  if (stdin_) {
+    stdin_granted_ = wire::kInitialCredit;
+    stdin_->allow(wire::kInitialCredit);
+  }
+  started_.set();
+  if (started_callback_) std::exchange(started_callback_, nullptr)();
+  return {};
+}
+
+std::string Process::handle_error(const wire::Frame& frame) {
+  if (state_ != State::kStarting) return "it refused a command that it had started";
+  const auto message = wire::decode<wire::Failure>(frame.payload);
+  if (!message.value) return "its ERROR is wrong: " + message.error;
+  const wire::Failure& failure = *message.value;
+  Error error(
+      Code::kSpawn,
+      one_line(fmt::format("the command could not be started in the guest: {}{}{}", failure.path,
+                           failure.path.empty() ? "" : ": ",
+                           failure.message.empty() ? errno_text(failure.error) : failure.message)),
+      one_line(failure.stage), failure.error);
+  {
+    const std::lock_guard lock(mutex_);
+    failure_ = std::move(error);
+  }
+  state_ = State::kOver;
+  end_output(out_);
+  end_output(err_);
+  if (stdin_) stdin_->close();
+  started_.set();
+  exited_.set();
+  finish();
+  return {};
+}
+
+std::string Process::handle_data(const wire::Frame& frame) {
+  if (frame.channel() == 0) return "it sent DATA for stdin";
+  Output& stream = output(frame.channel());
+  if (state_ != State::kRunning && state_ != State::kOver) return "it sent DATA before STARTED";
+  if (frame.payload.size() > stream.credit)
+    return fmt::format("it sent {} bytes with {} bytes of credit left", frame.payload.size(),
+                       stream.credit);
+  stream.credit -= static_cast<uint32_t>(frame.payload.size());
+  if (stream.ended) return "it sent DATA after the end of the stream";
+  stream.received += frame.payload.size();
+  const auto channel = static_cast<Channel>(frame.channel());
+  if (stream.mode == OutputMode::kCapture) {
+    capture_.append(channel, frame.payload);
+    consumed(channel, frame.payload.size());
+  } else if (stream.writer && !frame.payload.empty()) {
+    stream.writer->write(frame.payload);
+  }
+  if (frame.eof()) end_output(stream);
+  check_finished();
+  return {};
+}
+
+std::string Process::handle_credit(const wire::Frame& frame) {
+  const uint32_t grant = wire::decode_credit(frame.payload);
+  if (frame.channel() != 0 || grant == 0 || grant > wire::kInitialCredit)
+    return "it sent a CREDIT that is none";
+  if (!stdin_) return "it granted credit for a stdin that does not exist";
+  stdin_granted_ += grant;
+  if (stdin_granted_ > wire::kInitialCredit) return "it granted more credit than was used";
+  stdin_->allow(grant);
+  return {};
+}
+
+std::string Process::handle_exit(const wire::Frame& frame) {
+  if (state_ != State::kRunning || exit()) return "it ended a command that does not run";
+  auto message = wire::decode<wire::Exit>(frame.payload);
+  if (!message.value) return "its EXIT is wrong: " + message.error;
+  const int32_t most = message.value->signalled ? 64 : 255;
+  if (message.value->status < 0 || message.value->status > most)
+    return fmt::format("its EXIT has status {}", message.value->status);
+  {
+    const std::lock_guard lock(mutex_);
+    exit_ = *message.value;
+  }
+  if (stdin_) stdin_->close();
+  exited_.set();
+  check_finished();
+  return {};
+}
+
+void Process::consumed(Channel channel, size_t bytes) {
+  Output& stream = output(static_cast<uint8_t>(channel));
+  stream.owed += bytes;
+  if (stream.owed < kGrantBytes || !send_) return;
+  send_(Type::kCredit, wire::channel_flags(channel),
+        wire::encode_credit(static_cast<uint32_t>(stream.owed)));
+  stream.credit += static_cast<uint32_t>(stream.owed);
+  stream.owed = 0;
+}
+
+void Process::reader_gone(Channel channel) {
+  Output& stream = output(static_cast<uint8_t>(channel));
+  stream.writer.reset();
+  // What is under way is dropped; the guest's EOF still comes.
+  if (!stream.ended && send_) send_(Type::kClose, wire::channel_flags(channel), {});
+  check_finished();
+}
+
+void Process::end_output(Output& stream) {
+  if (stream.writer) stream.writer->end();
+  stream.ended = true;
+}
+
+void Process::check_finished() {
+  const auto ended = exit();
+  if (!ended) return;
+  if (out_.ended && err_.ended) state_ = State::kOver;
+  if (out_.complete(ended->out_bytes) && err_.complete(ended->err_bytes)) finish();
+}
+
+void Process::finish() {
+  if (finished_callback_) std::exchange(finished_callback_, nullptr)();
+}
+
+bool Process::over() const {
+  return state_ == State::kOver;
+}
+
+void Process::detach(const Error& why) {
+  send_ = nullptr;
+  started_callback_ = nullptr;
+  finished_callback_ = nullptr;
+  state_ = State::kOver;
+  for (Output* stream : {&out_, &err_}) {
+    stream->ended = true;
+    if (stream->writer) stream->writer->detach();
+    stream->writer.reset();
+  }
+  if (stdin_) stdin_->close();
+  {
+    const std::lock_guard lock(mutex_);
+    if (!exit_ && !failure_) failure_ = why;
+  }
+  started_.set();
+  exited_.set();
+}
+
+void Process::send_signal(int number, wire::SignalScope scope) {
+  if (state_ != State::kStarting && state_ != State::kRunning) return;
+  send_(Type::kSignal, 0, wire::encode(wire::Signal{number, scope}));
+}
+
+void Process::resize(wire::WindowSize size) {
+  if (state_ != State::kStarting && state_ != State::kRunning) return;
+  send_(Type::kResize, 0, wire::encode(size));
+}
+
+}  // namespace vmette::core

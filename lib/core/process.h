@@ -1,0 +1,139 @@
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "core/capture.h"
+#include "core/error.h"
+#include "core/event.h"
+#include "core/pipes.h"
+#include "wire/codec.h"
+#include "wire/messages.h"
+
+namespace vmette::core {
+
+// What a process does with one of its output streams on the host.
+enum class OutputMode : uint8_t {
+  kDiscard,  // the guest writes to /dev/null
+  kCapture,  // kept, bounded
+  kPipe,     // a descriptor for the caller
+};
+
+struct ProcessSpec {
+  wire::Exec exec;  // its `in`, `out` and `err` are set from the modes below
+  bool stdin_pipe = false;
+  OutputMode out = OutputMode::kDiscard;
+  OutputMode err = OutputMode::kDiscard;
+  size_t capture_limit = size_t{1} << 20;
+};
+
+// One command in the guest.
+//
+// starting -> running -> exited. Each step happens once: `started()` is set when the guest has
+// accepted or refused it (then failure() says why) or the session has ended; `exited()` is set when
+// the leading process has ended, or nothing will come any more.
+//
+// Threads: create(), the events, the getters and take_*_fd() from any thread; the rest on the
+// reactor's thread only.
+class Process : public std::enable_shared_from_this<Process> {
+ public:
+  using Send = std::function<void(wire::Type, uint16_t flags, std::string_view payload)>;
+
+  // Makes the pipes. Fails when the host has no descriptors left.
+  static Result<std::shared_ptr<Process>> create(boost::asio::io_context& io, ProcessSpec spec);
+
+  [[nodiscard]] const Event& started() const { return started_; }
+  [[nodiscard]] const Event& exited() const { return exited_; }
+  // Why it could not be started or was lost; nothing while all is well.
+  [[nodiscard]] std::optional<Error> failure() const;
+  // How its leading process ended; nothing before that, or when it was lost.
+  [[nodiscard]] std::optional<wire::Exit> exit() const;
+  [[nodiscard]] CapturedOutput captured() const { return capture_.read(); }
+
+  // The caller's ends, once each; invalid when the stream is no pipe or was taken.
+  UniqueFd take_stdin_fd();
+  UniqueFd take_stdout_fd();
+  UniqueFd take_stderr_fd();
+
+  // ---- Reactor thread ----
+
+  // Called when the guest has accepted it. Once.
+  void on_started(std::function<void()> callback) { started_callback_ = std::move(callback); }
+  // Called when everything that the command had written by its exit has arrived, or when it could
+  // not be started. Once.
+  void on_finished(std::function<void()> callback) { finished_callback_ = std::move(callback); }
+
+  // Sends EXEC. `send` stays valid until detach().
+  void open(Send send);
+  // A frame of this process's stream. Returns what rule it broke, or an empty string.
+  std::string handle(const wire::Frame& frame);
+  // No frame will be sent or will come any more: the guest's part is over.
+  [[nodiscard]] bool over() const;
+  // The session has ended. What is buffered for the caller's pipes still reaches them.
+  void detach(const Error& why);
+  void send_signal(int number, wire::SignalScope scope);
+  void resize(wire::WindowSize size);
+
+ private:
+  enum class State : uint8_t { kNew, kStarting, kRunning, kOver };
+
+  // One output stream on its way from the guest.
+  struct Output {
+    OutputMode mode = OutputMode::kDiscard;
+    std::shared_ptr<PipeWriter> writer;      // kPipe
+    uint32_t credit = wire::kInitialCredit;  // what the guest may still send
+    size_t owed = 0;                         // consumed and not yet granted
+    uint64_t received = 0;
+    bool ended = false;  // the guest has said EOF, or there is nothing to come
+
+    // Whether everything that the command wrote before its exit is here, or nobody wants it.
+    [[nodiscard]] bool complete(uint64_t bytes_at_exit) const {
+      return ended || received >= bytes_at_exit || (mode == OutputMode::kPipe && !writer);
+    }
+  };
+
+  Process(boost::asio::io_context& io, ProcessSpec spec);
+  Result<void> make_pipes();
+
+  std::string handle_started(const wire::Frame& frame);
+  std::string handle_error(const wire::Frame& frame);
+  std::string handle_data(const wire::Frame& frame);
+  std::string handle_credit(const wire::Frame& frame);
+  std::string handle_exit(const wire::Frame& frame);
+  Output& output(uint8_t channel) { return channel == 2 ? err_ : out_; }
+  void consumed(wire::Channel channel, size_t bytes);
+  void reader_gone(wire::Channel channel);
+  void end_output(Output& output);
+  void check_finished();
+  void finish();
+
+  boost::asio::io_context& io_;
+  // Constant once open() was called.
+  ProcessSpec spec_;
+  Event started_;
+  Event exited_;
+  Capture capture_;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  std::optional<Error> failure_;
+  std::optional<wire::Exit> exit_;
+  UniqueFd caller_fds_[3];
+
+  // Reactor thread only.
+  State state_ = State::kNew;
+  Send send_;
+  std::shared_ptr<PipeReader> stdin_;
+  uint64_t stdin_granted_ = 0;  // credit that the guest holds out to us
+  Output out_;
+  Output err_;
+  std::function<void()> started_callback_;
+  std::function<void()> finished_callback_;
+};
+
+}  // namespace vmette::core

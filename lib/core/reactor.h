@@ -1,0 +1,43 @@
+#pragma once
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "core/error.h"
+
+namespace vmette::core {
+
+// Runs the I/O and the timers of every session in the process on one private thread.
+//
+// Threads: post() from any thread; everything reached through io() on the reactor's thread only.
+// Takes from the host: one thread and its epoll descriptors. The thread blocks all signals and
+// waits for no child but the helpers, each by its own handle.
+// Lives as long as someone holds it: the first session starts it, the last one's holder stops and
+// joins it; never let the last reference go on the reactor's own thread.
+// After fork() a child must not touch it.
+class Reactor {
+ public:
+  // The process's reactor, started when there is none.
+  static Result<std::shared_ptr<Reactor>> get();
+
+  ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  boost::asio::io_context& io() { return io_; }
+  void post(std::function<void()> work) { boost::asio::post(io_, std::move(work)); }
+  [[nodiscard]] bool on_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
+
+ private:
+  Reactor();
+
+  boost::asio::io_context io_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::thread thread_;
+};
+
+}  // namespace vmette::core

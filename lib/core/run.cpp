@@ -1,0 +1,255 @@
+#include "core/run.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <optional>
+
+#include "core/terminal.h"
+
+namespace vmette::core {
+namespace {
+
+constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
+constexpr size_t kChunk = size_t{64} * 1024;
+
+bool is_stop_signal(int number) {
+  return std::find(std::begin(kStopSignals), std::end(kStopSignals), number) !=
+         std::end(kStopSignals);
+}
+
+// A login shell, the better one where the root has it.
+Command interactive_shell() {
+  return {{"[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l"}, true};
+}
+
+void say(const std::string& text) {
+  for (size_t at = 0; at < text.size();) {
+    const ssize_t done = write(STDERR_FILENO, text.data() + at, text.size() - at);
+    if (done < 0 && errno != EINTR) return;
+    if (done > 0) at += static_cast<size_t>(done);
+  }
+}
+
+std::string root_text(const Config& config) {
+  if (const auto* share = std::get_if<RootfsShare>(&config.rootfs))
+    return share->path + (share->read_only ? " (read-only)" : " (writes go to memory)");
+  if (const auto* block = std::get_if<RootfsBlock>(&config.rootfs))
+    return fmt::format("{} ({})", block->path, block->fstype);
+  return "built-in busybox";
+}
+
+std::string command_text(const Config& config) {
+  if (!config.exec) return "interactive shell";
+  std::string text;
+  for (const std::string& arg : config.exec->argv) text += (text.empty() ? "" : " ") + arg;
+  return text;
+}
+
+std::string banner(const Config& config, const Session& session) {
+  const BootFiles files = session.boot_files();
+  std::string text;
+  const auto line = [&](const char* name, const std::string& value) {
+    text += fmt::format("[vmette] {:<10} {}\n", name, one_line(value));
+  };
+  line("kernel", files.kernel);
+  line("initramfs", files.initramfs);
+  line("rootfs", root_text(config));
+  line("exec", command_text(config));
+  line("machine", fmt::format("{} vCPU, {} MiB", config.vcpus, config.mem_mib));
+  if (config.timeout_seconds != 0) line("timeout", fmt::format("{} s", config.timeout_seconds));
+  return text;
+}
+
+// One run: pumps the caller's stdio until the session has ended. Everything happens on the calling
+// thread, so that blocking writes to the caller's stdout hold up nobody else.
+class Runner {
+ public:
+  Runner(const Config& config, std::shared_ptr<Session> session, bool tty, SignalPipe& signals)
+      : config_(config), session_(std::move(session)), tty_(tty), signals_(signals) {}
+
+  void loop();
+  [[nodiscard]] int stop_signal() const { return stop_signal_; }
+  void restore_terminal() { raw_.reset(); }
+
+ private:
+  enum Slot : size_t { kSignal, kEnd, kReady, kIn, kInGone, kOut, kErr, kSlots };
+
+  void fill(std::array<pollfd, kSlots>& items) const;
+  void handle_signals();
+  void attach();
+  void pump_in();
+  // From the command's stream to the caller's; closes it at its end.
+  void pump_out(UniqueFd& from, int to);
+
+  const Config& config_;
+  const std::shared_ptr<Session> session_;
+  const bool tty_;
+  SignalPipe& signals_;
+  std::optional<RawMode> raw_;
+  bool attached_ = false;
+  int stop_signal_ = 0;
+  UniqueFd in_;
+  UniqueFd out_;
+  UniqueFd err_;
+  std::string pending_in_;  // read from the caller, not yet taken by the command
+};
+
+void Runner::fill(std::array<pollfd, kSlots>& items) const {
+  items.fill({-1, 0, 0});
+  items[kSignal] = {signals_.fd(), POLLIN, 0};
+  // The end counts once the streams are drained.
+  if (!out_ && !err_) items[kEnd] = {session_->end_event().fd(), POLLIN, 0};
+  if (!attached_) items[kReady] = {session_->ready_event().fd(), POLLIN, 0};
+  if (in_ && pending_in_.empty()) items[kIn] = {STDIN_FILENO, POLLIN, 0};
+  if (in_) items[kInGone] = {in_.get(), static_cast<short>(pending_in_.empty() ? 0 : POLLOUT), 0};
+  if (out_) items[kOut] = {out_.get(), POLLIN, 0};
+  if (err_) items[kErr] = {err_.get(), POLLIN, 0};
+}
+
+void Runner::loop() {
+  std::array<pollfd, kSlots> items;
+  for (;;) {
+    fill(items);
+    if (poll(items.data(), items.size(), -1) < 0 && errno != EINTR) return;
+    if (items[kSignal].revents != 0) handle_signals();
+    if (items[kReady].revents != 0) attach();
+    if (items[kIn].revents != 0 || items[kInGone].revents != 0) pump_in();
+    if (items[kOut].revents != 0) pump_out(out_, STDOUT_FILENO);
+    if (items[kErr].revents != 0) pump_out(err_, STDERR_FILENO);
+    if (items[kEnd].revents != 0 && attached_) return;
+  }
+}
+
+void Runner::handle_signals() {
+  for (int number = signals_.take(); number != 0; number = signals_.take()) {
+    if (number == SIGWINCH && tty_) session_->resize(window_size(STDIN_FILENO));
+    if (!is_stop_signal(number)) continue;
+    // The second signal does not wait for an orderly end.
+    if (stop_signal_ == 0) {
+      stop_signal_ = number;
+      session_->request_stop(0);
+    } else {
+      session_->request_kill();
+    }
+  }
+}
+
+void Runner::attach() {
+  attached_ = true;
+  const auto main = session_->main_process();
+  if (!main || main->failure() || config_.capture_output) return;
+  in_ = main->take_stdin_fd();
+  out_ = main->take_stdout_fd();
+  err_ = main->take_stderr_fd();
+  if (in_) fcntl(in_.get(), F_SETFL, O_NONBLOCK);
+  if (tty_) raw_.emplace(STDIN_FILENO);
+}
+
+void Runner::pump_in() {
+  if (pending_in_.empty()) {
+    pollfd gone{in_.get(), 0, 0};
+    if (poll(&gone, 1, 0) > 0 && (gone.revents & POLLERR) != 0) return in_.reset();
+    pending_in_.resize(kChunk);
+    const ssize_t got = read(STDIN_FILENO, pending_in_.data(), kChunk);
+    pending_in_.resize(got > 0 ? static_cast<size_t>(got) : 0);
+    // A background job that reads the terminal gets EIO: no input, as at the end of a file.
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) return in_.reset();
+  }
+  const ssize_t done = write(in_.get(), pending_in_.data(), pending_in_.size());
+  if (done > 0) pending_in_.erase(0, static_cast<size_t>(done));
+  if (done < 0 && errno != EAGAIN && errno != EINTR) {
+    pending_in_.clear();
+    in_.reset();
+  }
+}
+
+void Runner::pump_out(UniqueFd& from, int to) {
+  std::array<char, kChunk> chunk;
+  const ssize_t got = read(from.get(), chunk.data(), chunk.size());
+  if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (got <= 0) return from.reset();
+  for (ssize_t at = 0; at < got;) {
+    const ssize_t done = write(to, chunk.data() + at, static_cast<size_t>(got - at));
+    if (done > 0) {
+      at += done;
+    } else if (errno == EINTR || errno == EAGAIN) {
+      handle_signals();
+      if (stop_signal_ != 0) return from.reset();
+      pollfd wait{to, POLLOUT, 0};
+      if (errno == EAGAIN) poll(&wait, 1, -1);
+    } else {
+      return from.reset();  // the command learns of it as SIGPIPE
+    }
+  }
+}
+
+std::string status_line(const End& end, int stop_signal) {
+  if (stop_signal != 0) return fmt::format("stopped by signal {}", stop_signal);
+  return end.message;
+}
+
+std::atomic_flag g_running = ATOMIC_FLAG_INIT;
+
+struct RunningGuard {
+  ~RunningGuard() { g_running.clear(); }
+};
+
+}  // namespace
+
+RunOutput output_of(const Session& session) {
+  RunOutput output;
+  output.end = session.end();
+  if (const auto main = session.main_process()) output.captured = main->captured();
+  return output;
+}
+
+Result<RunOutput> run(const Config& config) {
+  if (g_running.test_and_set())
+    return Error(Code::kState, "another run() is under way in this process; use sessions instead");
+  const RunningGuard guard;
+  auto reactor = Reactor::get();
+  if (!reactor) return reactor.error();
+
+  Config effective = config;
+  if (!effective.exec) effective.exec = interactive_shell();
+  const bool tty =
+      !config.capture_output && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+  MainStdio stdio;
+  stdio.kind = config.capture_output ? MainStdio::Kind::kCapture : MainStdio::Kind::kPipes;
+  stdio.stdin_pipe = !config.capture_output;
+  if (tty) stdio.tty = window_size(STDIN_FILENO);
+  auto created = Session::create(*reactor.value(), std::move(effective), stdio);
+  if (!created) return created.error();
+  const auto session = created.value();
+
+  SignalPipe signals;
+  if (!signals.valid()) return os_error("run: no pipe for signals", EMFILE, "library");
+  BOOST_OUTCOME_TRYV(session->launch());
+  if (!config.quiet) say(banner(config, *session));
+  Runner runner(config, session, tty, signals);
+  runner.loop();
+  runner.restore_terminal();
+  if (!session->end_event().wait(0)) session->request_kill();
+  BOOST_OUTCOME_TRYV(session->wait(-1));
+
+  RunOutput output = output_of(*session);
+  if (runner.stop_signal() != 0 && output.end.kind == EndKind::kStopped)
+    output.end.exit_code = 128 + runner.stop_signal();
+  if (output.end.kind == EndKind::kError) {
+    if (const auto ready = session->wait_ready(0); !ready) return ready.error();
+    say(fmt::format("[vmette] error: {}\n", output.end.message));
+  } else if (!config.quiet) {
+    say(fmt::format("[vmette] {} (exit {})\n", status_line(output.end, runner.stop_signal()),
+                    output.end.exit_code));
+  }
+  return output;
+}
+
+}  // namespace vmette::core

@@ -1,0 +1,162 @@
+#include "core/session.h"
+
+#include <fmt/format.h>
+
+namespace vmette::core {
+namespace {
+
+Result<void> wait_for(const Event& event, int64_t timeout_ms, const char* what) {
+  if (event.wait(timeout_ms)) return success();
+  return Error(Code::kDeadline,
+               fmt::format("{} after {} ms; wait longer, or stop the session", what, timeout_ms));
+}
+
+}  // namespace
+
+Session::Session(Reactor& reactor, Config config, MainStdio stdio)
+    : reactor_(reactor),
+      config_(std::move(config)),
+      stdio_(stdio),
+      ready_timer_(reactor.io()),
+      session_timer_(reactor.io()),
+      end_timer_(reactor.io()) {}
+
+Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config,
+                                                 std::optional<MainStdio> stdio) {
+  BOOST_OUTCOME_TRYV(validate(config));
+  if (!stdio) {
+    stdio.emplace();
+    stdio->kind = config.capture_output ? MainStdio::Kind::kCapture : MainStdio::Kind::kDiscard;
+  }
+  std::shared_ptr<Session> session(new Session(reactor, std::move(config), *stdio));
+  if (!session->ready_event_.valid() || !session->end_event_.valid())
+    return os_error("a session: no descriptor for its state", EMFILE, "library");
+  return session;
+}
+
+Result<void> Session::launch() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ != State::kCreated)
+      return Error(Code::kState, "the session was started before; make a new one for each machine");
+    state_ = State::kStarting;
+    launched_at_ = Clock::now();
+  }
+  auto files = find_boot_files(config_);
+  if (!files) {
+    fail_launch(files.error());
+    return files.error();
+  }
+  auto helper = spawn_helper(files.value().helper);
+  if (!helper) {
+    fail_launch(helper.error());
+    return helper.error();
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    files_ = std::move(files.value());
+  }
+  add_timeline("helper spawned");
+  auto owned = std::make_shared<HelperProcess>(std::move(helper.value()));
+  reactor_.post([self = shared_from_this(), owned] { self->begin(std::move(*owned)); });
+  return success();
+}
+
+void Session::fail_launch(const Error& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    state_ = State::kEnded;
+    end_ = {EndKind::kError, 1, error.message};
+    start_error_ = error;
+  }
+  ready_event_.set();
+  end_event_.set();
+}
+
+Result<void> Session::wait_ready(int64_t timeout_ms) const {
+  if (state() == State::kCreated)
+    return Error(Code::kState, "the session was not started; launch it first");
+  BOOST_OUTCOME_TRYV(wait_for(ready_event_, timeout_ms, "the session is not ready"));
+  const std::lock_guard lock(mutex_);
+  if (was_ready_) return success();
+  if (start_error_) return *start_error_;
+  return Error(Code::kSessionEnded, "the session ended before it was ready: " + end_.message);
+}
+
+Result<void> Session::wait(int64_t timeout_ms) const {
+  if (state() == State::kCreated)
+    return Error(Code::kState, "the session was not started; launch it first");
+  return wait_for(end_event_, timeout_ms, "the session has not ended");
+}
+
+void Session::request_stop(uint32_t grace_ms) {
+  reactor_.post([self = shared_from_this(), grace_ms] {
+    if (self->may_end())
+      self->finish(EndKind::kStopped, 0, kStoppedMessage, Descent::kOrderly, grace_ms);
+  });
+}
+
+void Session::request_kill() {
+  reactor_.post([self = shared_from_this()] {
+    if (!self->may_end()) return;
+    self->finish(EndKind::kStopped, 0, kStoppedMessage, Descent::kAtOnce);
+    self->teardown();
+  });
+}
+
+bool Session::may_end() {
+  // launch() may still be on its way to begin(), which then ends what it began.
+  if (!self_) stopped_early_ = state() == State::kStarting;
+  return self_ != nullptr;
+}
+
+void Session::resize(wire::WindowSize size) {
+  reactor_.post([self = shared_from_this(), size] {
+    if (const auto main = self->main_process()) main->resize(size);
+  });
+}
+
+State Session::state() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+End Session::end() const {
+  const std::lock_guard lock(mutex_);
+  return end_;
+}
+
+std::string Session::cmdline() const {
+  const std::lock_guard lock(mutex_);
+  return cmdline_;
+}
+
+std::vector<TimelineEntry> Session::timeline() const {
+  const std::lock_guard lock(mutex_);
+  return timeline_;
+}
+
+BootFiles Session::boot_files() const {
+  const std::lock_guard lock(mutex_);
+  return files_;
+}
+
+std::shared_ptr<Process> Session::main_process() const {
+  const std::lock_guard lock(mutex_);
+  return main_;
+}
+
+void Session::add_timeline(std::string name, Clock::time_point at) {
+  const std::lock_guard lock(mutex_);
+  const auto since = std::chrono::duration_cast<std::chrono::microseconds>(at - launched_at_);
+  timeline_.push_back({std::move(name), static_cast<uint64_t>(since.count())});
+}
+
+uint64_t Session::elapsed_ms() const {
+  const std::lock_guard lock(mutex_);
+  const auto since = Clock::now() - launched_at_;
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(since).count());
+}
+
+}  // namespace vmette::core

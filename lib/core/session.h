@@ -1,0 +1,184 @@
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/assets.h"
+#include "core/capture.h"
+#include "core/config.h"
+#include "core/error.h"
+#include "core/event.h"
+#include "core/guest_client.h"
+#include "core/process.h"
+#include "core/reactor.h"
+#include "core/vmm_client.h"
+
+namespace vmette::core {
+
+// Same numbers as VMETTE_STATE_* and VMETTE_END_*.
+enum class State : int32_t { kCreated = 0, kStarting = 1, kReady = 2, kPaused = 3, kEnded = 4 };
+enum class EndKind : int32_t { kNone = 0, kExited = 1, kTimedOut = 2, kStopped = 3, kError = 4 };
+
+// How a session ended. Written once; whoever comes first decides.
+struct End {
+  EndKind kind = EndKind::kNone;
+  int32_t exit_code = -1;
+  std::string message;
+};
+
+// What the main command does with its streams.
+struct MainStdio {
+  enum class Kind : uint8_t { kDiscard, kCapture, kPipes };
+  Kind kind = Kind::kDiscard;
+  bool stdin_pipe = false;
+  std::optional<wire::WindowSize> tty;
+};
+
+inline constexpr const char* kStoppedMessage = "the session was stopped";
+
+struct TimelineEntry {
+  std::string name;
+  uint64_t at_us = 0;  // since the launch
+};
+
+// One virtual machine, from its start to its end.
+//
+//   created --launch()--> starting --READY--> ready --finish()--> (teardown) --> ended
+//                             \---------------finish()---------------^
+//
+// finish() decides how the session ends, once; then the helper is let go, and when it has been
+// collected the state becomes `ended` and everyone who waits sees the same End. From launch to
+// `ended` the session keeps itself alive.
+//
+// Threads: every public method from any thread. Private methods run on the reactor's thread, but
+// for those that say otherwise.
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  // Validates. Without `stdio` the main command's output is captured if the configuration says so,
+  // else discarded.
+  // `reactor` must outlive the session; its owner must not be the session itself, which may be
+  // freed on the reactor's thread.
+  static Result<std::shared_ptr<Session>> create(Reactor& reactor, Config config,
+                                                 std::optional<MainStdio> stdio = std::nullopt);
+
+  // Finds the boot files and starts the helper. Returns at once.
+  Result<void> launch();
+  Result<void> wait_ready(int64_t timeout_ms) const;
+  Result<void> wait(int64_t timeout_ms) const;
+  // Ask for an end and return at once; a session that was never launched stays as it is.
+  void request_stop(uint32_t grace_ms);
+  void request_kill();
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] State state() const;
+  [[nodiscard]] End end() const;
+  [[nodiscard]] std::string cmdline() const;
+  [[nodiscard]] std::vector<TimelineEntry> timeline() const;
+  [[nodiscard]] BootFiles boot_files() const;
+  // The main command; nothing while it does not exist.
+  [[nodiscard]] std::shared_ptr<Process> main_process() const;
+  [[nodiscard]] const Event& ready_event() const { return ready_event_; }
+  [[nodiscard]] const Event& end_event() const { return end_event_; }
+  void resize(wire::WindowSize size);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Timer = boost::asio::steady_timer;
+
+  Session(Reactor& reactor, Config config, MainStdio stdio);
+
+  // Any thread.
+  void add_timeline(std::string name, Clock::time_point at = Clock::now());
+  [[nodiscard]] uint64_t elapsed_ms() const;
+  void fail_launch(const Error& error);
+
+  // Whether there is a machine to end; remembers the wish when it is only coming.
+  bool may_end();
+
+  // Boot (session_boot.cpp).
+  void begin(HelperProcess helper);
+  void arm_deadlines();
+  void create_machine();
+  void machine_created(const nlohmann::json& answer);
+  void attach_guest(UniqueFd stream);
+  void handle_frame(const wire::Frame& frame);
+  void handle_hello(const wire::Frame& frame);
+  void handle_ready(const wire::Frame& frame);
+  void handle_setup_error(const wire::Frame& frame);
+  void send_setup(uint32_t generation);
+  void start_main();
+  void main_finished();
+  void announce_ready();
+  void add_guest_step(const std::string& name, uint64_t guest_us);
+
+  // End (session_end.cpp).
+  enum class Descent : uint8_t { kOrderly, kAtOnce };
+  void add_console(const std::string& bytes);
+  void machine_stopped(const VmmClient::Stopped& stopped);
+  void guest_lost(const std::string& why);
+  void violation(const std::string& what);
+  void ready_deadline_passed();
+  // The session has failed: `error` gets stage, elapsed time and console tail.
+  void fail(Error error);
+  // Decides the end, if nobody has, and takes the machine down.
+  void finish(EndKind kind, int32_t exit_code, std::string message, Descent descent,
+              uint32_t grace_ms = 0);
+  void begin_shutdown(uint32_t grace_ms);
+  void teardown();
+  void publish_end();
+  [[nodiscard]] bool writes_to_host() const;
+
+  // Constant after construction.
+  Reactor& reactor_;
+  const Config config_;
+  const MainStdio stdio_;
+  Event ready_event_;
+  Event end_event_;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  State state_ = State::kCreated;
+  End end_;
+  std::optional<Error> start_error_;  // why it never got ready
+  bool was_ready_ = false;
+  std::string cmdline_;
+  std::vector<TimelineEntry> timeline_;
+  std::shared_ptr<Process> main_;
+  Clock::time_point launched_at_{};
+  BootFiles files_;
+
+  // Reactor thread only.
+  enum class GuestPhase : uint8_t {
+    kHello,     // nothing has come yet
+    kSetup,     // SETUP was sent
+    kReady,     // commands run
+    kShutdown,  // SHUTDOWN was sent
+  };
+  std::shared_ptr<Session> self_;  // from launch to the end
+  std::shared_ptr<VmmClient> vmm_;
+  std::shared_ptr<GuestClient> guest_;
+  GuestPhase phase_ = GuestPhase::kHello;
+  std::string stage_ = "helper";  // for errors of the start
+  std::string console_;           // its last bytes
+  std::map<uint64_t, std::shared_ptr<Process>> processes_;
+  uint64_t next_stream_ = 1;
+  std::optional<End> decided_;
+  std::optional<Error> failure_;  // with a decided kError
+  bool emulated_ = false;
+  Clock::time_point hello_at_{};  // when HELLO came ...
+  uint64_t hello_guest_us_ = 0;   // ... and the guest's uptime then
+  bool stopped_early_ = false;    // somebody asked for the end before begin()
+  bool torn_down_ = false;
+  Timer ready_timer_;
+  Timer session_timer_;
+  Timer end_timer_;  // bounds an orderly shutdown, and the wait for why the guest was lost
+};
+
+}  // namespace vmette::core

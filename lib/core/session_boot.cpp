@@ -1,0 +1,301 @@
+// The reactor's side of a session's start: helper, hypervisor, HELLO, SETUP, READY, command.
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/session.h"
+#include "vmm/machine.h"
+
+namespace vmette::core {
+namespace {
+
+using wire::Type;
+using json = nlohmann::json;
+
+constexpr const char* kRootTag = "rootfs";
+constexpr size_t kMostGuestSteps = 32;
+constexpr size_t kLongestStepName = 48;
+
+vmm::Accel to_vmm(Accel accel) {
+  switch (accel) {
+    case Accel::kHardware:
+      return vmm::Accel::kKvm;
+    case Accel::kEmulation:
+      return vmm::Accel::kTcg;
+    case Accel::kAuto:
+      break;
+  }
+  return vmm::Accel::kAuto;
+}
+
+std::string fresh_entropy() {
+  std::string bytes(64, '\0');
+  return getentropy(bytes.data(), bytes.size()) == 0 ? bytes : std::string();
+}
+
+uint64_t realtime_ns() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
+}
+
+wire::Root root_setup(const Config& config) {
+  wire::Root root;
+  if (const auto* share = std::get_if<RootfsShare>(&config.rootfs)) {
+    root.kind = wire::RootKind::kShare9p;
+    root.source = kRootTag;
+    root.upper = share->read_only ? wire::UpperKind::kNone : wire::UpperKind::kTmpfs;
+  }
+  return root;
+}
+
+}  // namespace
+
+void Session::begin(HelperProcess helper) {
+  self_ = shared_from_this();
+  // The clients are closed before the session can be freed, so they may know it by address.
+  vmm_ = std::make_shared<VmmClient>(
+      reactor_.io(), std::move(helper),
+      VmmClient::Callbacks{[this](UniqueFd fd) { attach_guest(std::move(fd)); },
+                           [this](const std::string& bytes) { add_console(bytes); },
+                           [this](const VmmClient::Stopped& stopped) { machine_stopped(stopped); },
+                           [this](Error error) { fail(std::move(error)); },
+                           [this](const std::string&) { publish_end(); }});
+  vmm_->start();
+  if (stopped_early_) return finish(EndKind::kStopped, 0, kStoppedMessage, Descent::kAtOnce);
+  arm_deadlines();
+  create_machine();
+}
+
+void Session::arm_deadlines() {
+  ready_timer_.expires_after(std::chrono::milliseconds(config_.ready_timeout_ms));
+  ready_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (!error) self->ready_deadline_passed();
+  });
+  if (config_.timeout_seconds == 0) return;
+  Clock::time_point launched;
+  {
+    const std::lock_guard lock(mutex_);
+    launched = launched_at_;
+  }
+  session_timer_.expires_at(launched + std::chrono::seconds(config_.timeout_seconds));
+  session_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (error) return;
+    self->finish(EndKind::kTimedOut, 124,
+                 fmt::format("the timeout of {} s passed", self->config_.timeout_seconds),
+                 Descent::kAtOnce);
+    self->teardown();
+  });
+}
+
+void Session::create_machine() {
+  stage_ = "create";
+  const BootFiles files = boot_files();
+  vmm::Machine machine;
+  machine.version = VMETTE_VERSION;
+  machine.parent_pid = getpid();
+  machine.kernel = files.kernel;
+  machine.initramfs = files.initramfs;
+  machine.cmdline = config_.cmdline;
+  machine.vcpus = config_.vcpus;
+  machine.memory_mib = static_cast<uint32_t>(config_.mem_mib);
+  machine.accel = to_vmm(config_.accel);
+  if (const auto* share = std::get_if<RootfsShare>(&config_.rootfs))
+    machine.shares.push_back({kRootTag, share->path, true});
+  if (const auto wrong = vmm::validate(machine))
+    return fail(Error(Code::kInvalidConfig, one_line(*wrong), "create"));
+  vmm_->request("create", vmm::to_json(machine), [this](Result<json> answer) {
+    if (!answer) return fail(answer.error());
+    machine_created(answer.value());
+  });
+}
+
+void Session::machine_created(const json& answer) {
+  {
+    const std::lock_guard lock(mutex_);
+    cmdline_ = answer.value("cmdline", "");
+  }
+  emulated_ = answer.value("accel", "") != "kvm";
+  stage_ = "start";
+  vmm_->request("start", json::object(), [this](const Result<json>& answer) {
+    if (!answer) return fail(answer.error());
+    stage_ = phase_ == GuestPhase::kHello ? "kernel" : stage_;
+    add_timeline("hypervisor started");
+  });
+}
+
+void Session::attach_guest(UniqueFd stream) {
+  guest_ = std::make_shared<GuestClient>(
+      reactor_.io(), std::move(stream),
+      GuestClient::Callbacks{[this](const wire::Frame& frame) { handle_frame(frame); },
+                             [this](const std::string& why) { guest_lost(why); }});
+  guest_->start();
+}
+
+void Session::handle_frame(const wire::Frame& frame) {
+  if (phase_ == GuestPhase::kHello) {
+    if (frame.type != Type::kHello || frame.stream != 0)
+      return violation("its first frame is not HELLO");
+    return handle_hello(frame);
+  }
+  if (frame.stream == 0) {
+    if (frame.type == Type::kReady && phase_ == GuestPhase::kSetup) return handle_ready(frame);
+    if (frame.type == Type::kError && phase_ == GuestPhase::kSetup)
+      return handle_setup_error(frame);
+    if (frame.type == Type::kBye && phase_ == GuestPhase::kShutdown) return teardown();
+    return violation(
+        fmt::format("it sent {} out of order", wire::type_name(static_cast<uint16_t>(frame.type))));
+  }
+  const auto found = processes_.find(frame.stream);
+  if (found == processes_.end())
+    return violation(fmt::format("it sent {} on stream {}, which is not open",
+                                 wire::type_name(static_cast<uint16_t>(frame.type)), frame.stream));
+  const auto process = found->second;  // its callbacks may take it off the map
+  if (const std::string broken = process->handle(frame); !broken.empty()) return violation(broken);
+  if (process->over()) processes_.erase(frame.stream);
+}
+
+void Session::handle_hello(const wire::Frame& frame) {
+  const auto message = wire::decode<wire::Hello>(frame.payload);
+  if (!message.value) return violation("its HELLO is wrong: " + message.error);
+  const wire::Hello& hello = *message.value;
+  hello_at_ = Clock::now();
+  hello_guest_us_ = hello.now_us;
+  add_guest_step("kernel up", hello.start_us);
+  add_timeline("agent hello", hello_at_);
+  const uint32_t generation = std::min(wire::kGeneration, hello.generation);
+  if (generation < wire::kOldestGeneration || generation < hello.oldest_generation)
+    return fail(Error(Code::kGuest,
+                      fmt::format("the guest agent speaks protocol generations {} to {}, this "
+                                  "library {} to {}; use the boot assets of this version",
+                                  hello.oldest_generation, hello.generation,
+                                  wire::kOldestGeneration, wire::kGeneration)));
+  send_setup(generation);
+}
+
+void Session::send_setup(uint32_t generation) {
+  wire::Setup setup;
+  setup.generation = generation;
+  setup.hostname = config_.hostname;
+  setup.realtime_ns = realtime_ns();
+  setup.entropy = fresh_entropy();
+  setup.root = root_setup(config_);
+  setup.env = config_.env;
+  setup.switch_root = config_.switch_root;
+  std::string payload = wire::encode(setup);
+  if (payload.size() > wire::kMaxHostMessageBytes)
+    return fail(Error(Code::kInvalidConfig, "env: the environment is larger than 4 MiB; shorten it",
+                      "config"));
+  phase_ = GuestPhase::kSetup;
+  stage_ = "root";
+  guest_->send(Type::kSetup, 0, 0, payload);
+}
+
+void Session::handle_setup_error(const wire::Frame& frame) {
+  const auto message = wire::decode<wire::Failure>(frame.payload);
+  if (!message.value) return violation("its ERROR is wrong: " + message.error);
+  const wire::Failure& failure = *message.value;
+  Error error(Code::kStartFailed,
+              one_line(fmt::format("the guest could not set itself up: {}{}{}{}", failure.message,
+                                   failure.path.empty() ? "" : " (" + failure.path + ")",
+                                   failure.error == 0 ? "" : ": ",
+                                   failure.error == 0 ? "" : errno_text(failure.error))),
+              one_line(failure.stage), failure.error);
+  fail(std::move(error));
+}
+
+// Times of the guest are its own claims: they are kept between the last entry and now.
+void Session::add_guest_step(const std::string& name, uint64_t guest_us) {
+  constexpr uint64_t kLongestUs = uint64_t{3600} * 1'000'000;
+  const auto claimed = std::chrono::microseconds(std::min(guest_us, kLongestUs)) -
+                       std::chrono::microseconds(std::min(hello_guest_us_, kLongestUs));
+  Clock::time_point earliest;
+  {
+    const std::lock_guard lock(mutex_);
+    earliest =
+        launched_at_ + std::chrono::microseconds(timeline_.empty() ? 0 : timeline_.back().at_us);
+  }
+  add_timeline(one_line(name).substr(0, kLongestStepName),
+               std::clamp(hello_at_ + claimed, earliest, std::max(earliest, Clock::now())));
+}
+
+void Session::handle_ready(const wire::Frame& frame) {
+  const auto message = wire::decode<wire::Ready>(frame.payload);
+  if (!message.value) return violation("its READY is wrong: " + message.error);
+  if (message.value->steps.size() > kMostGuestSteps)
+    return violation("its READY has too many steps");
+  for (const wire::Step& step : message.value->steps) add_guest_step(step.name, step.at_us);
+  add_timeline("root ready");
+  phase_ = GuestPhase::kReady;
+  if (config_.exec) {
+    stage_ = "exec";
+    return start_main();
+  }
+  announce_ready();
+}
+
+void Session::start_main() {
+  const auto output = [&] {
+    switch (stdio_.kind) {
+      case MainStdio::Kind::kCapture:
+        return OutputMode::kCapture;
+      case MainStdio::Kind::kPipes:
+        return OutputMode::kPipe;
+      case MainStdio::Kind::kDiscard:
+        break;
+    }
+    return OutputMode::kDiscard;
+  }();
+  ProcessSpec spec;
+  spec.exec.argv = config_.exec->argv;
+  spec.exec.shell = config_.exec->shell;
+  spec.exec.tty = stdio_.tty;
+  spec.stdin_pipe = stdio_.stdin_pipe;
+  spec.out = output;
+  spec.err = output;
+  spec.capture_limit = config_.capture_limit;
+  if (wire::encode(spec.exec).size() > wire::kMaxHostMessageBytes)
+    return fail(Error(Code::kInvalidConfig, "exec: the command is longer than 4 MiB; shorten it",
+                      "config"));
+  auto created = Process::create(reactor_.io(), std::move(spec));
+  if (!created) return fail(created.error());
+  const auto process = created.value();
+  const uint64_t stream = next_stream_++;
+  processes_.emplace(stream, process);
+  {
+    const std::lock_guard lock(mutex_);
+    main_ = process;
+  }
+  process->on_started([this] { announce_ready(); });
+  process->on_finished([this] { main_finished(); });
+  process->open([this, stream](Type type, uint16_t flags, std::string_view payload) {
+    guest_->send(type, flags, stream, payload);
+  });
+}
+
+void Session::announce_ready() {
+  if (main_process()) add_timeline("command started");
+  ready_timer_.cancel();
+  {
+    const std::lock_guard lock(mutex_);
+    state_ = State::kReady;
+    was_ready_ = true;
+  }
+  ready_event_.set();
+}
+
+void Session::main_finished() {
+  const auto main = main_process();
+  if (const auto failure = main->failure()) return fail(*failure);
+  const wire::Exit exit = *main->exit();
+  std::string message = exit.signalled
+                            ? fmt::format("the command was killed by signal {}{}", exit.status,
+                                          exit.oom ? " because the guest ran out of memory" : "")
+                            : fmt::format("the command exited with code {}", exit.status);
+  finish(EndKind::kExited, exit.signalled ? 128 + exit.status : exit.status, std::move(message),
+         writes_to_host() ? Descent::kOrderly : Descent::kAtOnce);
+}
+
+}  // namespace vmette::core
