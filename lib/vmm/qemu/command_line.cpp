@@ -1,0 +1,101 @@
+#include "vmm/qemu/command_line.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+namespace vmette::vmm {
+namespace {
+
+using Argv = std::vector<std::string>;
+
+// A value inside an option that QEMU cuts at commas.
+std::string escaped(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    out += c;
+    if (c == ',') out += c;
+  }
+  return out;
+}
+
+void add_machine(Argv& argv, const Machine& machine, Accel accel) {
+  const bool x86 = machine.arch == Arch::kX86_64;
+  const bool kvm = accel == Accel::kKvm;
+  const char* threads = machine.vcpus > 1 ? "tcg,thread=multi" : "tcg,thread=single";
+  argv.insert(
+      argv.end(),
+      {"-name", fmt::format("vmette-{}", machine.parent_pid), "-M",
+       x86 ? "microvm,acpi=on" : "virt,gic-version=max", "-accel", kvm ? "kvm" : threads, "-cpu",
+       kvm ? "host" : "max", "-smp", std::to_string(machine.vcpus), "-m",
+       fmt::format("{}M", machine.memory_mib), "-global", "virtio-mmio.force-legacy=false"});
+}
+
+void add_sandbox(Argv& argv) {
+#ifdef __linux__
+  argv.insert(
+      argv.end(),
+      {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
+#else
+  static_cast<void>(argv);
+#endif
+}
+
+void add_channels(Argv& argv) {
+  argv.insert(
+      argv.end(),
+      {"-chardev", fmt::format("socket,id=qmp,fd={}", kQmpFd), "-mon", "chardev=qmp,mode=control",
+       "-chardev", fmt::format("socket,id=control,fd={}", kControlFd), "-device",
+       "virtio-serial-device", "-device", "virtserialport,chardev=control,name=vmette.control",
+       // A pipe, not a socket: it joins the serial port's single bytes into whole pages.
+       "-add-fd", fmt::format("fd={},set=1", kConsoleFd), "-chardev",
+       "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console"});
+}
+
+void add_disk(Argv& argv, const Disk& disk, size_t index) {
+  struct stat info{};
+  const bool device = stat(disk.path.c_str(), &info) == 0 && S_ISBLK(info.st_mode);
+  const nlohmann::json node = {{"driver", "raw"},
+                               {"node-name", fmt::format("disk{}", index)},
+                               {"read-only", disk.read_only},
+                               {"discard", "unmap"},
+                               {"file",
+                                {{"driver", device ? "host_device" : "file"},
+                                 {"filename", disk.path},
+                                 {"read-only", disk.read_only},
+                                 {"discard", "unmap"},
+                                 {"aio", "threads"}}}};
+  argv.insert(argv.end(),
+              {"-blockdev", node.dump(), "-device",
+               fmt::format("virtio-blk-device,drive=disk{},serial={},werror=report,rerror=report",
+                           index, escaped(disk.serial))});
+}
+
+void add_share(Argv& argv, const Share& share, size_t index) {
+  argv.insert(
+      argv.end(),
+      {"-fsdev",
+       fmt::format("local,id=share{},path={},security_model=none,multidevs=remap{}", index,
+                   escaped(share.path), share.read_only ? ",readonly=on" : ""),
+       "-device",
+       fmt::format("virtio-9p-device,fsdev=share{},mount_tag={}", index, escaped(share.tag))});
+}
+
+}  // namespace
+
+Argv qemu_argv(const Machine& machine, const std::string& program, Accel accel,
+               const std::string& cmdline) {
+  Argv argv = {program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S"};
+  add_machine(argv, machine, accel);
+  add_sandbox(argv);
+  argv.insert(argv.end(), {"-kernel", machine.kernel, "-append", cmdline});
+  if (!machine.initramfs.empty()) argv.insert(argv.end(), {"-initrd", machine.initramfs});
+  add_channels(argv);
+  for (size_t i = 0; i < machine.disks.size(); ++i) add_disk(argv, machine.disks[i], i);
+  for (size_t i = 0; i < machine.shares.size(); ++i) add_share(argv, machine.shares[i], i);
+  return argv;
+}
+
+}  // namespace vmette::vmm

@@ -1,0 +1,139 @@
+#include "vmm/qemu/hypervisor.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "vmm/qemu/command_line.h"
+#include "vmm/qemu/failure.h"
+
+namespace vmette::vmm {
+namespace {
+
+constexpr size_t kMaxStderrBytes = size_t{16} * 1024;
+constexpr size_t kMessageLines = 10;
+constexpr size_t kReadBytes = size_t{64} * 1024;
+
+using FdPair = std::pair<UniqueFd, UniqueFd>;
+
+FdPair socket_pair() {
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    throw std::system_error(errno, std::generic_category(), "socketpair");
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+// Read end (which does not block), write end.
+FdPair make_pipe() {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0)
+    throw std::system_error(errno, std::generic_category(), "pipe");
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+// Reads once. False when nothing was there; closes the descriptor at its end.
+bool read_once(UniqueFd& fd, std::string& out) {
+  if (!fd) return false;
+  out.resize(kReadBytes);
+  ssize_t count = 0;
+  do {
+    count = read(fd.get(), out.data(), out.size());
+  } while (count < 0 && errno == EINTR);
+  if (count == 0 || (count < 0 && errno != EAGAIN)) fd.reset();
+  out.resize(count > 0 ? static_cast<size_t>(count) : 0);
+  return count > 0;
+}
+
+// The last lines of `text`, joined into one.
+std::string last_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const size_t newline = text.find('\n');
+    const std::string_view line = text.substr(0, newline);
+    if (!line.empty()) lines.push_back(line);
+    if (newline == std::string_view::npos) break;
+    text.remove_prefix(newline + 1);
+  }
+  if (lines.size() > kMessageLines)
+    lines.erase(lines.begin(), lines.end() - static_cast<ptrdiff_t>(kMessageLines));
+  return fmt::format("{}", fmt::join(lines, "; "));
+}
+
+}  // namespace
+
+Hypervisor::Hypervisor(const Machine& machine, const std::string& program, Accel accel,
+                       const std::string& cmdline) {
+  try {
+    auto [qmp, qmp_far] = socket_pair();
+    auto [control, control_far] = socket_pair();
+    auto [console, console_far] = make_pipe();
+    auto [errors, errors_far] = make_pipe();
+    ChildPlan plan;
+    plan.argv = qemu_argv(machine, program, accel, cmdline);
+    plan.env = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C"};
+    plan.out = errors_far.get();
+    plan.fds = {qmp_far.get(), control_far.get(), console_far.get()};
+    child_.emplace(plan);
+    control_ = std::move(control);
+    console_ = std::move(console);
+    stderr_ = std::move(errors);
+    qmp_.emplace(std::move(qmp), [this](const std::string& name, const nlohmann::json& data) {
+      on_event(name, data);
+    });
+  } catch (const std::system_error& error) {
+    throw Failure("hypervisor", fmt::format("cannot start QEMU: {}", error.what()));
+  }
+}
+
+void Hypervisor::on_event(const std::string& name, const nlohmann::json& data) {
+  if (name != "SHUTDOWN" || !data.is_object()) return;
+  const auto reason = data.find("reason");
+  if (reason != data.end() && reason->is_string()) shutdown_reason_ = reason->get<std::string>();
+}
+
+void Hypervisor::on_console() {
+  std::string bytes;
+  if (read_once(console_, bytes)) log_.append(bytes);
+}
+
+void Hypervisor::on_stderr() {
+  std::string bytes;
+  if (!read_once(stderr_, bytes)) return;
+  stderr_text_ += bytes;
+  if (stderr_text_.size() > kMaxStderrBytes)
+    stderr_text_.erase(0, stderr_text_.size() - kMaxStderrBytes);
+}
+
+std::string Hypervisor::reason_for(int status) const {
+  if (shutdown_reason_ == "guest-shutdown") return "poweroff";
+  if (shutdown_reason_ == "guest-reset" || shutdown_reason_ == "guest-panic") return "reset";
+  return WIFSIGNALED(status) ? "killed" : "exited";
+}
+
+std::optional<Ending> Hypervisor::finish() {
+  const std::optional<int> status = child_->reap();
+  if (!status) return std::nullopt;
+  qmp_->on_ready();
+  std::string bytes;
+  while (read_once(console_, bytes)) log_.append(bytes);
+  console_.reset();
+  while (stderr_) {
+    const size_t before = stderr_text_.size();
+    on_stderr();
+    if (stderr_text_.size() == before) stderr_.reset();
+  }
+  return Ending{reason_for(*status), describe_status(*status), last_lines(stderr_text_)};
+}
+
+}  // namespace vmette::vmm

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "vmm/machine.h"
+#include "vmm/qemu/child.h"
+#include "vmm/qemu/console_log.h"
+#include "vmm/qemu/qmp.h"
+
+namespace vmette::vmm {
+
+// How a machine ended: the fields of the `stopped` event.
+struct Ending {
+  std::string reason;   // poweroff, reset, killed or exited
+  std::string status;   // of the process, in words
+  std::string message;  // last lines of its stderr
+};
+
+// One QEMU process and the near ends of its channels. The owner polls qmp().fd(), console_fd() and
+// stderr_fd() and calls the on_ functions; nothing here blocks but the destructor, which kills the
+// process and waits for it.
+class Hypervisor {
+ public:
+  // Starts QEMU with the machine stopped before its first instruction. Throws Failure hypervisor.
+  Hypervisor(const Machine& machine, const std::string& program, Accel accel,
+             const std::string& cmdline);
+
+  [[nodiscard]] pid_t pid() const { return child_->pid(); }
+  [[nodiscard]] Qmp& qmp() { return *qmp_; }
+  // The library's end of the control stream; once.
+  UniqueFd take_control() { return std::move(control_); }
+
+  [[nodiscard]] int console_fd() const { return console_.get(); }
+  [[nodiscard]] int stderr_fd() const { return stderr_.get(); }
+  [[nodiscard]] ConsoleLog& log() { return log_; }
+  void on_console();
+  void on_stderr();
+
+  void kill() { child_->kill(); }
+  // After the process has ended: everything that it left in its channels is read, then the ending
+  // is told, once. Nothing while it runs.
+  std::optional<Ending> finish();
+
+ private:
+  void on_event(const std::string& name, const nlohmann::json& data);
+  [[nodiscard]] std::string reason_for(int status) const;
+
+  std::optional<Child> child_;
+  std::optional<Qmp> qmp_;
+  UniqueFd control_;
+  UniqueFd console_;
+  UniqueFd stderr_;
+  ConsoleLog log_;
+  std::string stderr_text_;
+  std::string shutdown_reason_;  // of QMP's SHUTDOWN event
+};
+
+}  // namespace vmette::vmm

@@ -1,0 +1,343 @@
+#include "vmm/qemu/supervisor.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+#include <utility>
+
+#include "base/base64.h"
+#include "vmm/machine.h"
+#include "vmm/qemu/accel.h"
+#include "vmm/qemu/failure.h"
+#include "vmm/qemu/kernel_check.h"
+#include "vmm/qemu/kernel_cmdline.h"
+#include "vmm/qemu/program.h"
+
+namespace vmette::vmm {
+namespace {
+
+using json = nlohmann::json;
+using std::chrono::milliseconds;
+
+constexpr size_t kMaxRequests = 16;
+constexpr size_t kMaxQueuedBytes = size_t{256} * 1024;
+constexpr size_t kConsoleEventBytes = size_t{32} * 1024;
+// A guest that prints byte by byte wakes this process at most once in this time.
+constexpr milliseconds kConsoleGather{5};
+
+Failure bad_request(const std::string& message) {
+  return {"bad_request", message};
+}
+
+std::string string_field(const json& body, const char* key) {
+  const auto at = body.find(key);
+  if (at == body.end()) return {};
+  if (!at->is_string()) throw bad_request(fmt::format("{}: must be a string", key));
+  return at->get<std::string>();
+}
+
+}  // namespace
+
+Supervisor::Supervisor(UniqueFd socket, const TickSample& start)
+    : channel_(std::move(socket)), start_(start) {}
+
+void Supervisor::run() {
+  while (!done_) {
+    std::vector<Watch> watched = watches();
+    std::vector<pollfd> polls;
+    polls.reserve(watched.size());
+    for (const Watch& watch : watched) polls.push_back(watch.poll);
+    if (poll(polls.data(), polls.size(), timeout_ms()) < 0 && errno != EINTR)
+      return give_up("helper", "poll: " + std::generic_category().message(errno));
+    for (size_t i = 0; i < watched.size() && !done_; ++i)
+      if (polls[i].revents != 0) watched[i].ready(polls[i].revents);
+    send_console(false);
+    serve();
+  }
+  hypervisor_.reset();
+}
+
+std::vector<Supervisor::Watch> Supervisor::watches() {
+  std::vector<Watch> list;
+  const auto add = [&list](int fd, bool write, std::function<void(short)> ready) {
+    if (fd < 0) return;
+    const auto events = static_cast<short>(POLLIN | (write ? POLLOUT : 0));
+    list.push_back({{fd, events, 0}, std::move(ready)});
+  };
+  add(channel_.fd(), channel_.wants_write(), [this](short events) { on_socket(events); });
+  // Backpressure: the hang-up is seen without POLLIN as well.
+  if (requests_.size() >= kMaxRequests || channel_.queued_bytes() > kMaxQueuedBytes)
+    list.back().poll.events &= POLLOUT;
+  add(signals_.fd(), false, [this](short) { on_signals(); });
+  add(parent_.fd.get(), false, [this](short) { done_ = true; });
+  if (version_query_)
+    add(version_query_->fd(), false, [this](short) { version_query_->on_output(); });
+  if (!hypervisor_) return list;
+  Qmp& qmp = hypervisor_->qmp();
+  if (qmp.open()) add(qmp.fd(), qmp.wants_write(), [&qmp](short) { qmp.on_ready(); });
+  add(hypervisor_->stderr_fd(), false, [this](short) { hypervisor_->on_stderr(); });
+  if (Clock::now() >= console_due_) {
+    add(hypervisor_->console_fd(), false, [this](short) {
+      hypervisor_->on_console();
+      console_due_ = Clock::now() + kConsoleGather;
+    });
+  }
+  return list;
+}
+
+int Supervisor::timeout_ms() const {
+  if (!hypervisor_ || hypervisor_->console_fd() < 0) return -1;
+  const auto left = console_due_ - Clock::now();
+  if (left <= Clock::duration::zero()) return -1;
+  return static_cast<int>(std::chrono::ceil<milliseconds>(left).count());
+}
+
+void Supervisor::on_socket(short events) {
+  channel_.flush();
+  std::string line;
+  while (requests_.size() < kMaxRequests && (events & POLLIN) != 0) {
+    switch (channel_.receive(line)) {
+      case LineChannel::Status::kLine:
+        take_line(line);
+        break;
+      case LineChannel::Status::kMore:
+        return;
+      case LineChannel::Status::kBroken:
+        return give_up("request", channel_.error());
+      case LineChannel::Status::kClosed:
+        done_ = true;
+        return;
+    }
+  }
+  if ((events & (POLLHUP | POLLERR)) != 0 && (events & POLLIN) == 0) done_ = true;
+}
+
+void Supervisor::on_signals() {
+  while (const auto number = signals_.next()) {
+    if (*number == SIGTERM) return give_up("helper", "the helper was told to end (SIGTERM)");
+  }
+  check_children();
+}
+
+void Supervisor::take_line(const std::string& line) {
+  json body = json::parse(line, nullptr, false);
+  if (!body.is_object()) return refuse_as(nullptr, "", bad_request("the line is no JSON object"));
+  json id = body.value("id", json());
+  if (!id.is_number_unsigned())
+    return refuse_as(nullptr, "", bad_request("id: must be a whole number"));
+  const auto op = body.find("op");
+  if (op == body.end() || !op->is_string())
+    return refuse_as(id, "", bad_request("op: must be a string"));
+  Request request{std::move(id), op->get<std::string>(), std::move(body)};
+  // A machine is killed at once, whatever is still being answered.
+  if (request.op == "stop" && request.body.value("force", json()) == true && hypervisor_)
+    hypervisor_->kill();
+  requests_.push_back(std::move(request));
+}
+
+void Supervisor::serve() {
+  while (!done_ && !active_ && !requests_.empty() && channel_.queued_bytes() <= kMaxQueuedBytes) {
+    active_ = std::move(requests_.front());
+    requests_.pop_front();
+    try {
+      handle(Request(*active_));
+    } catch (const Failure& failure) {
+      refuse(failure);
+    }
+  }
+}
+
+void Supervisor::handle(const Request& request) {
+  if (request.op == "create") return create(request);
+  if (request.op == "capabilities") return capabilities(request);
+  if (request.op == "start") return start();
+  if (request.op == "pause") return pause();
+  if (request.op == "resume") return resume();
+  if (request.op == "stop") return stop(request);
+  if (request.op == "console") {
+    if (!hypervisor_) throw bad_request("console: there is no machine");
+    return answer({{"tail", base64_encode(hypervisor_->log().tail())}});
+  }
+  throw bad_request(fmt::format("op: \"{}\" is unknown", request.op));
+}
+
+void Supervisor::capabilities(const Request& request) {
+  const std::string arch_name = string_field(request.body, "arch");
+  const std::string accel_name = string_field(request.body, "accel");
+  const auto arch = arch_name.empty() ? host_arch() : arch_named(arch_name);
+  const auto accel = accel_name.empty() ? Accel::kAuto : accel_named(accel_name);
+  if (!arch) throw bad_request("arch: must be x86_64 or aarch64");
+  if (!accel) throw bad_request("accel: must be auto, kvm or tcg");
+  const std::string program = find_qemu(string_field(request.body, "qemu"), *arch);
+  const AccelChoice choice = choose_accel(*accel, *arch);
+  active_->body = {{"hypervisor", "qemu"},
+                   {"program", program},
+                   {"arch", name_of(*arch)},
+                   {"accel", name_of(choice.accel)},
+                   {"accel_reason", choice.reason},
+                   {"snapshot", false},
+                   {"snapshot_reason", "This version does not save machines."},
+                   {"share_kinds", {"9p"}},
+                   {"device_limit", kDeviceLimit}};
+  version_query_.emplace(program);
+}
+
+void Supervisor::create(const Request& request) {
+  if (state_ != State::kNone) throw bad_request("create: this helper has had its machine");
+  const std::string version = string_field(request.body, "version");
+  if (!version.empty() && version != VMETTE_VERSION)
+    throw Failure("version_mismatch",
+                  fmt::format("version: the library is {}, the helper {}; install one matched set",
+                              version, VMETTE_VERSION));
+  Machine machine;
+  if (auto problem = from_json(request.body, machine)) throw bad_request(*problem);
+  parent_ = watch_parent(machine.parent_pid);
+  if (parent_.gone) {
+    done_ = true;
+    return;
+  }
+  check_kernel(machine.kernel, machine.arch);
+  if (!machine.initramfs.empty()) check_initramfs(machine.initramfs);
+  const std::string program = find_qemu(machine.qemu, machine.arch);
+  const AccelChoice choice = choose_accel(machine.accel, machine.arch);
+  std::optional<uint32_t> tsc_khz;
+  if (choice.accel == Accel::kTcg && machine.arch == Arch::kX86_64) tsc_khz = host_tick_khz(start_);
+  const std::string cmdline = kernel_cmdline(machine.cmdline, machine.arch, choice.accel, tsc_khz);
+
+  hypervisor_.emplace(machine, program, choice.accel, cmdline);
+  state_ = State::kCreating;
+  hypervisor_->qmp().execute("qmp_capabilities",
+                             [this, cmdline, accel = std::string(name_of(choice.accel)),
+                              reason = choice.reason](const std::string& error, const json&) {
+                               if (!error.empty()) return refuse(Failure("hypervisor", error));
+                               created(cmdline, accel, reason);
+                             });
+}
+
+void Supervisor::created(const std::string& cmdline, const std::string& accel,
+                         const std::string& reason) {
+  state_ = State::kCreated;
+  std::vector<UniqueFd> fds;
+  fds.push_back(hypervisor_->take_control());
+  send({{"event", "channel"}}, std::move(fds));
+  answer({{"cmdline", cmdline},
+          {"accel", accel},
+          {"accel_reason", reason},
+          {"pid", hypervisor_->pid()}});
+}
+
+void Supervisor::start() {
+  if (state_ != State::kCreated) throw bad_request("start: there is no machine that waits for it");
+  command("cont", State::kRunning);
+}
+
+void Supervisor::pause() {
+  if (state_ != State::kRunning) throw bad_request("pause: the machine does not run");
+  command("stop", State::kPaused);
+}
+
+void Supervisor::resume() {
+  if (state_ != State::kPaused) throw bad_request("resume: the machine is not paused");
+  command("cont", State::kRunning);
+}
+
+void Supervisor::stop(const Request& request) {
+  const json force = request.body.value("force", json(false));
+  if (!force.is_boolean()) throw bad_request("force: must be true or false");
+  if (state_ == State::kNone) throw bad_request("stop: there is no machine");
+  if (state_ == State::kEnded) return answer(json::object());
+  if (force == true) {
+    hypervisor_->kill();
+    return answer(json::object());
+  }
+  if (state_ == State::kPaused)
+    throw bad_request("stop: the machine is paused; resume it first, or stop with force");
+  // Before its first instruction a machine cannot see its power button.
+  command(state_ == State::kCreated ? "quit" : "system_powerdown", state_);
+}
+
+void Supervisor::command(const char* qmp_command, State next) {
+  hypervisor_->qmp().execute(qmp_command, [this, next](const std::string& error, const json&) {
+    if (!error.empty()) return refuse(Failure("hypervisor", error));
+    state_ = next;
+    answer(json::object());
+  });
+}
+
+void Supervisor::check_children() {
+  if (version_query_) {
+    if (const auto version = version_query_->finish()) {
+      version_query_.reset();
+      json about = std::move(active_->body);
+      about["version"] = *version;
+      answer(about);
+    }
+  }
+  if (hypervisor_ && state_ != State::kEnded)
+    if (const auto ending = hypervisor_->finish()) machine_ended(*ending);
+}
+
+void Supervisor::machine_ended(const Ending& ending) {
+  const State before = std::exchange(state_, State::kEnded);
+  ending_reason_ = ending.reason;
+  if (active_ && active_->op == "stop") {
+    answer(json::object());
+  } else if (active_) {
+    std::string text = fmt::format("QEMU {}", ending.status);
+    if (!ending.message.empty()) text += ": " + ending.message;
+    refuse(Failure("hypervisor", text));
+  }
+  // A machine whose `create` failed was never there.
+  if (before == State::kCreating) return;
+  send_console(true);
+  send({{"event", "stopped"},
+        {"reason", ending.reason},
+        {"status", ending.status},
+        {"message", ending.message}});
+}
+
+void Supervisor::answer(const json& ok) {
+  if (!active_) return;
+  send({{"id", active_->id}, {"ok", ok}});
+  active_.reset();
+}
+
+void Supervisor::refuse(const Failure& failure) {
+  if (!active_) return;
+  refuse_as(active_->id, active_->op, failure);
+  active_.reset();
+}
+
+void Supervisor::refuse_as(const json& id, const std::string& op, const Failure& failure) {
+  send({{"id", id},
+        {"error",
+         {{"stage", failure.code == "bad_request" ? "request" : op},
+          {"code", failure.code},
+          {"message", failure.what()}}}});
+}
+
+void Supervisor::send(const json& message, std::vector<UniqueFd> fds) {
+  // QEMU's words and the caller's may be any bytes.
+  const std::string line = message.dump(-1, ' ', false, json::error_handler_t::replace);
+  if (!channel_.send(line, std::move(fds))) done_ = true;
+}
+
+// Into an empty queue only, unless `all`: what the library does not read is dropped in the log.
+void Supervisor::send_console(bool all) {
+  if (!hypervisor_ || done_) return;
+  ConsoleLog& log = hypervisor_->log();
+  while (log.has_unsent() && (all || !channel_.wants_write())) {
+    const ConsoleLog::Piece piece = log.take_unsent(kConsoleEventBytes);
+    send({{"event", "console"}, {"data", base64_encode(piece.data)}, {"dropped", piece.dropped}});
+  }
+}
+
+void Supervisor::give_up(const char* stage, const std::string& message) {
+  send({{"event", "failed"}, {"stage", stage}, {"message", message}});
+  done_ = true;
+}
+
+}  // namespace vmette::vmm

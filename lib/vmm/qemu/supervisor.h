@@ -1,0 +1,102 @@
+#pragma once
+
+#include <poll.h>
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/line_channel.h"
+#include "vmm/qemu/failure.h"
+#include "vmm/qemu/hypervisor.h"
+#include "vmm/qemu/parent_watch.h"
+#include "vmm/qemu/signals.h"
+#include "vmm/qemu/tsc.h"
+#include "vmm/qemu/version_query.h"
+
+namespace vmette::vmm {
+
+// The helper's side of docs/vmm-protocol.md: reads requests, answers them in order, watches QEMU,
+// the library and the library's process. One thread, one poll() for everything; it waits without a
+// timeout except in the few milliseconds in which console output is gathered.
+//
+// Bounds: at most kMaxRequests requests wait; while more than kMaxQueuedBytes of answers are not
+// read, no further request is taken; console output is sent only into an empty queue.
+class Supervisor {
+ public:
+  // `start` is a reading of the counter as early as possible, see host_tick_khz().
+  Supervisor(UniqueFd socket, const TickSample& start);
+
+  // Until the library, its process or SIGTERM ends it. The machine is gone when this returns.
+  void run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // A machine's life goes down this list, kRunning and kPaused changing to and fro.
+  enum class State {
+    kNone,      // no machine yet
+    kCreating,  // QEMU starts and has not yet answered
+    kCreated,   // stopped before its first instruction
+    kRunning,
+    kPaused,
+    kEnded,  // QEMU is gone
+  };
+
+  struct Request {
+    nlohmann::json id;
+    std::string op;
+    nlohmann::json body;
+  };
+
+  // One descriptor of the poll set and what to do when it is ready.
+  struct Watch {
+    pollfd poll;
+    std::function<void(short)> ready;
+  };
+  std::vector<Watch> watches();
+  [[nodiscard]] int timeout_ms() const;
+
+  void on_socket(short events);
+  void on_signals();
+  void take_line(const std::string& line);
+  void serve();
+  void handle(const Request& request);
+
+  void capabilities(const Request& request);
+  void create(const Request& request);
+  void created(const std::string& cmdline, const std::string& accel, const std::string& reason);
+  void start();
+  void pause();
+  void resume();
+  void stop(const Request& request);
+  void command(const char* qmp_command, State next);
+  void check_children();
+  void machine_ended(const Ending& ending);
+
+  void answer(const nlohmann::json& ok);
+  void refuse(const Failure& failure);
+  void refuse_as(const nlohmann::json& id, const std::string& op, const Failure& failure);
+  void send(const nlohmann::json& message, std::vector<UniqueFd> fds = {});
+  void send_console(bool all);
+  void give_up(const char* stage, const std::string& message);
+
+  LineChannel channel_;
+  Signals signals_;
+  TickSample start_;
+  ParentWatch parent_;
+  State state_ = State::kNone;
+  std::optional<Hypervisor> hypervisor_;
+  std::optional<VersionQuery> version_query_;
+  std::deque<Request> requests_;
+  std::optional<Request> active_;  // begun and not yet answered
+  Clock::time_point console_due_;  // the console is not read before
+  std::string ending_reason_;      // once kEnded
+  bool done_ = false;
+};
+
+}  // namespace vmette::vmm
