@@ -238,10 +238,6 @@ void Process::finish() {
   if (finished_callback_) std::exchange(finished_callback_, nullptr)();
 }
 
-bool Process::over() const {
-  return state_ == State::kOver;
-}
-
 void Process::detach(const Error& why) {
   send_ = nullptr;
   started_callback_ = nullptr;

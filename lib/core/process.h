@@ -11,6 +11,7 @@
 #include "core/capture.h"
 #include "core/error.h"
 #include "core/event.h"
+#include "core/guest_stream.h"
 #include "core/pipes.h"
 #include "wire/codec.h"
 #include "wire/messages.h"
@@ -40,10 +41,8 @@ struct ProcessSpec {
 //
 // Threads: create(), the events, the getters and take_*_fd() from any thread; the rest on the
 // reactor's thread only.
-class Process : public std::enable_shared_from_this<Process> {
+class Process : public GuestStream, public std::enable_shared_from_this<Process> {
  public:
-  using Send = std::function<void(wire::Type, uint16_t flags, std::string_view payload)>;
-
   // Makes the pipes. Fails when the host has no descriptors left.
   static Result<std::shared_ptr<Process>> create(boost::asio::io_context& io, ProcessSpec spec);
 
@@ -68,14 +67,11 @@ class Process : public std::enable_shared_from_this<Process> {
   // not be started. Once.
   void on_finished(std::function<void()> callback) { finished_callback_ = std::move(callback); }
 
-  // Sends EXEC. `send` stays valid until detach().
-  void open(Send send);
-  // A frame of this process's stream. Returns what rule it broke, or an empty string.
-  std::string handle(const wire::Frame& frame);
-  // No frame will be sent or will come any more: the guest's part is over.
-  [[nodiscard]] bool over() const;
-  // The session has ended. What is buffered for the caller's pipes still reaches them.
-  void detach(const Error& why);
+  void open(Send send) override;
+  std::string handle(const wire::Frame& frame) override;
+  [[nodiscard]] bool over() const override { return state_ == State::kOver; }
+  // What is buffered for the caller's pipes still reaches them.
+  void detach(const Error& why) override;
   void send_signal(int number, wire::SignalScope scope);
   void resize(wire::WindowSize size);
 

@@ -116,6 +116,20 @@ void Session::resize(wire::WindowSize size) {
   });
 }
 
+void Session::open_stream(std::shared_ptr<GuestStream> stream) {
+  post([this, stream = std::move(stream)] {
+    if (self_) return attach_stream(stream);
+    const End ended = end();
+    stream->detach(ended.kind == EndKind::kNone
+                       ? Error(Code::kState, "the session is not ready; start it first")
+                       : Error(Code::kSessionEnded, "session ended: " + ended.message));
+  });
+}
+
+void Session::post(std::function<void()> work) {
+  reactor_.post([self = shared_from_this(), work = std::move(work)] { work(); });
+}
+
 State Session::state() const {
   const std::lock_guard lock(mutex_);
   return state_;

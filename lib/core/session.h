@@ -88,6 +88,13 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] const Event& end_event() const { return end_event_; }
   void resize(wire::WindowSize size);
 
+  // Opens a stream in the guest as soon as the reactor comes to it; one that cannot be opened is
+  // detached with the reason. Any thread.
+  void open_stream(std::shared_ptr<GuestStream> stream);
+  // Runs `work` on the reactor's thread while the session is kept alive. Any thread.
+  void post(std::function<void()> work);
+  [[nodiscard]] Reactor& reactor() const { return reactor_; }
+
  private:
   using Clock = std::chrono::steady_clock;
   using Timer = boost::asio::steady_timer;
@@ -114,6 +121,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void handle_setup_error(const wire::Frame& frame);
   void send_setup(uint32_t generation);
   void start_main();
+  void attach_stream(std::shared_ptr<GuestStream> stream);
   void main_finished();
   void announce_ready();
   void add_guest_step(const std::string& name, uint64_t guest_us);
@@ -167,7 +175,7 @@ class Session : public std::enable_shared_from_this<Session> {
   GuestPhase phase_ = GuestPhase::kHello;
   std::string stage_ = "helper";  // for errors of the start
   std::string console_;           // its last bytes
-  std::map<uint64_t, std::shared_ptr<Process>> processes_;
+  std::map<uint64_t, std::shared_ptr<GuestStream>> streams_;
   uint64_t next_stream_ = 1;
   std::optional<End> decided_;
   std::optional<Error> failure_;  // with a decided kError

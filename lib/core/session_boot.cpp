@@ -18,6 +18,8 @@ using json = nlohmann::json;
 constexpr const char* kRootTag = "rootfs";
 constexpr size_t kMostGuestSteps = 32;
 constexpr size_t kLongestStepName = 48;
+// As docs/guest-protocol.md allows.
+constexpr size_t kMostStreams = 4096;
 
 vmm::Accel to_vmm(Accel accel) {
   switch (accel) {
@@ -148,13 +150,13 @@ void Session::handle_frame(const wire::Frame& frame) {
     return violation(
         fmt::format("it sent {} out of order", wire::type_name(static_cast<uint16_t>(frame.type))));
   }
-  const auto found = processes_.find(frame.stream);
-  if (found == processes_.end())
+  const auto found = streams_.find(frame.stream);
+  if (found == streams_.end())
     return violation(fmt::format("it sent {} on stream {}, which is not open",
                                  wire::type_name(static_cast<uint16_t>(frame.type)), frame.stream));
-  const auto process = found->second;  // its callbacks may take it off the map
-  if (const std::string broken = process->handle(frame); !broken.empty()) return violation(broken);
-  if (process->over()) processes_.erase(frame.stream);
+  const auto stream = found->second;  // its callbacks may take it off the map
+  if (const std::string broken = stream->handle(frame); !broken.empty()) return violation(broken);
+  if (stream->over()) streams_.erase(frame.stream);
 }
 
 void Session::handle_hello(const wire::Frame& frame) {
@@ -262,16 +264,28 @@ void Session::start_main() {
   auto created = Process::create(reactor_.io(), std::move(spec));
   if (!created) return fail(created.error());
   const auto process = created.value();
-  const uint64_t stream = next_stream_++;
-  processes_.emplace(stream, process);
   {
     const std::lock_guard lock(mutex_);
     main_ = process;
   }
   process->on_started([this] { announce_ready(); });
   process->on_finished([this] { main_finished(); });
-  process->open([this, stream](Type type, uint16_t flags, std::string_view payload) {
-    guest_->send(type, flags, stream, payload);
+  attach_stream(process);
+}
+
+void Session::attach_stream(std::shared_ptr<GuestStream> stream) {
+  if (decided_ || phase_ != GuestPhase::kReady)
+    return stream->detach(decided_
+                              ? Error(Code::kSessionEnded, "session ended: " + decided_->message)
+                              : Error(Code::kState, "the session is not ready; start it first"));
+  if (streams_.size() >= kMostStreams)
+    return stream->detach(Error(
+        Code::kState,
+        fmt::format("{} commands and calls are open in the session; wait for some", kMostStreams)));
+  const uint64_t id = next_stream_++;
+  streams_.emplace(id, stream);
+  stream->open([this, id](Type type, uint16_t flags, std::string_view payload) {
+    guest_->send(type, flags, id, payload);
   });
 }
 

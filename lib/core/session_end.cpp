@@ -116,8 +116,8 @@ void Session::teardown() {
   end_timer_.cancel();
   if (guest_) guest_->close();
   const Error why(Code::kSessionEnded, "session ended: " + decided_->message);
-  for (const auto& [stream, process] : processes_) process->detach(why);
-  processes_.clear();
+  const auto streams = std::exchange(streams_, {});
+  for (const auto& [id, stream] : streams) stream->detach(why);
   vmm_->end();
 }
 
