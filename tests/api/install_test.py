@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Installs the build into an empty folder and uses it from there as a stranger would.
+
+The folder is not the prefix that the build was configured for, so this also shows that an installed
+tree can be moved. Both minimal examples are compiled with what pkg-config says, and boot.
+"""
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+GREETING = "Hello from vmette, a Linux guest\n"
+
+
+def run(command, **options):
+    print("+", shlex.join(map(str, command)), flush=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
+    sys.stdout.write(done.stdout + done.stderr)
+    if done.returncode != 0:
+        sys.exit(f"exit code {done.returncode}")
+    return done.stdout
+
+
+def expect(found, wanted):
+    if found != wanted:
+        sys.exit(f"expected {wanted!r}, got {found!r}")
+
+
+def only(root, name):
+    found = sorted(root.rglob(name))
+    if len(found) != 1:
+        sys.exit(f"expected one {name} under {root}, found {found}")
+    return found[0]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for option in ("meson", "build", "source", "cc", "cxx", "pkg-config"):
+        parser.add_argument(f"--{option}", required=True)
+    options = parser.parse_args()
+    examples = Path(options.source) / "examples"
+
+    with tempfile.TemporaryDirectory(prefix="vmette-install-") as folder:
+        root = Path(folder).resolve() / "tree"
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("VMETTE_")}
+        run([options.meson, "install", "-C", options.build, "--no-rebuild", "--quiet",
+             "--destdir", root], env=environment)
+
+        description = only(root, "vmette.pc")
+        environment |= {
+            "PKG_CONFIG_LIBDIR": str(description.parent),
+            "PKG_CONFIG_SYSROOT_DIR": str(root),
+            "LD_LIBRARY_PATH": str(description.parent.parent),
+        }
+        flags = run([options.pkg_config, "--cflags", "--libs", "vmette"], env=environment).split()
+
+        sources = ((options.cc, "minimal.c", "-std=c11"), (options.cxx, "minimal.cpp", "-std=c++20"))
+        for compiler, source, standard in sources:
+            program = root / source.replace(".", "_")
+            run([*shlex.split(compiler), standard, "-Wall", "-Wextra", "-Werror",
+                 examples / source, "-o", program, *flags], env=environment)
+            expect(run([program], env=environment), GREETING)
+
+        tool = only(root, "bin") / "vmette"
+        expect(run([tool, "--quiet", "--", "echo", "hi"], env=environment), "hi\n")
+
+
+if __name__ == "__main__":
+    main()
