@@ -242,9 +242,9 @@ Result<RunOutput> run(const Config& config) {
   RunOutput output = output_of(*session);
   if (runner.stop_signal() != 0 && output.end.kind == EndKind::kStopped)
     output.end.exit_code = 128 + runner.stop_signal();
+  // What failed is the caller's to tell, from the error or the output.
   if (output.end.kind == EndKind::kError) {
     if (const auto ready = session->wait_ready(0); !ready) return ready.error();
-    say(fmt::format("[vmette] error: {}\n", output.end.message));
   } else if (!config.quiet) {
     say(fmt::format("[vmette] {} (exit {})\n", status_line(output.end, runner.stop_signal()),
                     output.end.exit_code));
