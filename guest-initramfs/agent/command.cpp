@@ -1,0 +1,220 @@
+#include "command.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "accounts.h"
+#include "launch.h"
+#include "spawn.h"
+#include "system.h"
+#include "terminal.h"
+
+namespace vmette::agent {
+namespace {
+
+constexpr size_t kMaxAccountFile = 4 * 1024 * 1024;
+// One window of credit: a command may run that far ahead of a host that is busy elsewhere.
+constexpr int kPipeBytes = wire::kInitialCredit;
+
+std::string read_in_root(int root, const char* path) {
+  open_how how{};
+  how.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  how.resolve = RESOLVE_IN_ROOT;
+  const UniqueFd file(static_cast<int>(syscall(SYS_openat2, root, path, &how, sizeof how)));
+  if (!file) return {};
+  return read_fd(file.get(), kMaxAccountFile).value_or(std::string());
+}
+
+std::string look_up_account(int root, const std::string& spec, Account& account) {
+  if (spec.empty()) {
+    account = root_account();
+    return {};
+  }
+  return find_account(spec, read_in_root(root, "/etc/passwd"), read_in_root(root, "/etc/group"),
+                      account);
+}
+
+wire::Failure spawn_failure(const SpawnResult& result, const wire::Exec& request,
+                            const Launch& launch) {
+  const std::string why = ": " + error_text(result.error);
+  const std::string& program = launch.argv[0];
+  switch (result.stage) {
+    case SpawnStage::kExec:
+      if (launch.searched && result.error == ENOENT)
+        return {"exec", ENOENT, program, "no program \"" + program + "\" in PATH"};
+      return {"exec", result.error, program, "cannot run " + program + why};
+    case SpawnStage::kCwd:
+      return {"cwd", result.error, request.cwd, "cannot change to " + request.cwd + why};
+    case SpawnStage::kUser:
+      return {"user", result.error, request.user, "cannot become user " + request.user + why};
+    case SpawnStage::kTerminal:
+      return {"tty", result.error, "", "cannot take the terminal" + why};
+    default:
+      return {"spawn", result.error, "", "cannot start a process" + why};
+  }
+}
+
+uint64_t microseconds(const timeval& time) {
+  return static_cast<uint64_t>(time.tv_sec) * 1000000 + static_cast<uint64_t>(time.tv_usec);
+}
+
+}  // namespace
+
+// The command's ends of its streams; closed once it has them.
+struct Command::Ends {
+  UniqueFd own[3];
+  int fds[3] = {-1, -1, -1};
+
+  void set(int index, UniqueFd fd) {
+    fds[index] = fd.get();
+    own[index] = std::move(fd);
+  }
+};
+
+Command::Command(CommandContext& context, uint64_t stream)
+    : context_(context),
+      stream_(stream),
+      in_(context.loop, context.control, stream),
+      out_(context.loop, context.control, *this, stream, wire::Channel::kStdout),
+      err_(context.loop, context.control, *this, stream, wire::Channel::kStderr) {}
+
+std::optional<wire::Failure> Command::start(const wire::Exec& request) {
+  const int root = context_.root.directory.get();
+  Account account;
+  if (std::string error = look_up_account(root, request.user, account); !error.empty())
+    return wire::Failure{"user", EINVAL, request.user, std::move(error)};
+  Launch launch;
+  if (std::string error = build_launch(context_.base_env, request, account, launch); !error.empty())
+    return wire::Failure{"exec", EINVAL, request.argv[0], std::move(error)};
+  Ends ends;
+  if (const int error = open_streams(request, account.uid, ends); error != 0)
+    return wire::Failure{request.tty ? "tty" : "spawn", error, "",
+                         "cannot open the command's streams: " + error_text(error)};
+  SpawnRequest spawning;
+  spawning.launch = &launch;
+  spawning.account = &account;
+  if (!request.cwd.empty()) spawning.cwd = request.cwd.c_str();
+  for (int i = 0; i < 3; ++i) spawning.fds[i] = ends.fds[i];
+  spawning.terminal = request.tty.has_value();
+  spawning.root = context_.root.needs_chroot ? root : -1;
+  spawning.proc = context_.root.proc.get();
+  start_us_ = uptime_us();
+  const SpawnResult result = spawn(spawning);
+  if (result.pid < 0) return spawn_failure(result, request, launch);
+  pid_ = result.pid;
+  context_.control.send(wire::Type::kStarted, 0, stream_,
+                        encode(wire::Started{static_cast<uint32_t>(pid_), start_us_}));
+  return std::nullopt;
+}
+
+int Command::open_streams(const wire::Exec& request, uid_t uid, Ends& ends) {
+  stdin_wanted_ = request.in == wire::Stdio::kStream;
+  for (int& fd : ends.fds) fd = context_.null_fd;
+  return request.tty ? open_terminal_streams(request, uid, ends) : open_pipe_streams(request, ends);
+}
+
+// Each direction gets a descriptor of its own for the one master.
+int Command::open_terminal_streams(const wire::Exec& request, uid_t uid, Ends& ends) {
+  Terminal terminal = open_terminal(context_.root.directory.get(), uid, *request.tty);
+  if (terminal.error != 0) return terminal.error;
+  const int master = terminal.master.get();
+  UniqueFd input(fcntl(master, F_DUPFD_CLOEXEC, 3));
+  terminal_.reset(fcntl(master, F_DUPFD_CLOEXEC, 3));
+  if (!input || !terminal_) return errno;
+  for (int& fd : ends.fds) fd = terminal.slave.get();
+  ends.own[0] = std::move(terminal.slave);
+  if (stdin_wanted_)
+    if (const int error = in_.open(std::move(input), true); error != 0) return error;
+  return out_.open(std::move(terminal.master), true, request.out == wire::Stdio::kNull);
+}
+
+int Command::open_pipe_streams(const wire::Exec& request, Ends& ends) {
+  int fds[2];
+  if (stdin_wanted_) {
+    if (pipe2(fds, O_CLOEXEC) != 0) return errno;
+    ends.set(0, UniqueFd(fds[0]));
+    UniqueFd end(fds[1]);
+    fcntl(end.get(), F_SETFL, O_NONBLOCK);
+    if (const int error = in_.open(std::move(end), false); error != 0) return error;
+  }
+  for (int i = 1; i < 3; ++i) {
+    if ((i == 1 ? request.out : request.err) == wire::Stdio::kNull) continue;
+    if (pipe2(fds, O_CLOEXEC) != 0) return errno;
+    ends.set(i, UniqueFd(fds[1]));
+    UniqueFd end(fds[0]);
+    fcntl(end.get(), F_SETFL, O_NONBLOCK);
+    fcntl(end.get(), F_SETPIPE_SZ, kPipeBytes);
+    OutputStream& stream = i == 1 ? out_ : err_;
+    if (const int error = stream.open(std::move(end), false, false); error != 0) return error;
+  }
+  return 0;
+}
+
+bool Command::data(const wire::Frame& frame) {
+  if (frame.channel() != static_cast<uint8_t>(wire::Channel::kStdin)) return false;
+  return in_.receive(frame.payload, frame.eof());
+}
+
+bool Command::credit(const wire::Frame& frame) {
+  const uint32_t bytes = wire::decode_credit(frame.payload);
+  if (frame.channel() == static_cast<uint8_t>(wire::Channel::kStdout)) return out_.grant(bytes);
+  if (frame.channel() == static_cast<uint8_t>(wire::Channel::kStderr)) return err_.grant(bytes);
+  return false;
+}
+
+void Command::close(wire::Channel channel) {
+  if (channel == wire::Channel::kStdin) return;
+  (channel == wire::Channel::kStdout ? out_ : err_).close();
+  if (channel == wire::Channel::kStdout && terminal_) {
+    // The last master closed hangs the terminal up.
+    in_.close();
+    terminal_.reset();
+  }
+}
+
+void Command::signal(const wire::Signal& request) {
+  if (exited_ || request.number < 1 || request.number > 64) return;
+  if (request.scope == wire::SignalScope::kProcess) {
+    kill(pid_, request.number);
+    return;
+  }
+  const pid_t foreground = terminal_ ? foreground_group(terminal_.get()) : 0;
+  kill(foreground > 0 ? -foreground : -pid_, request.number);
+}
+
+void Command::resize(const wire::WindowSize& size) {
+  if (terminal_) resize_terminal(terminal_.get(), size);
+}
+
+void Command::exited(int status, const rusage& usage) {
+  wire::Exit message;
+  message.signalled = WIFSIGNALED(status);
+  message.status = message.signalled ? WTERMSIG(status) : WEXITSTATUS(status);
+  message.out_bytes = out_.bytes_by_now();
+  message.err_bytes = err_.bytes_by_now();
+  message.wall_us = uptime_us() - start_us_;
+  message.user_us = microseconds(usage.ru_utime);
+  message.system_us = microseconds(usage.ru_stime);
+  message.max_rss_kib = static_cast<uint64_t>(usage.ru_maxrss);
+  exited_ = true;
+  context_.control.send(wire::Type::kExit, 0, stream_, encode(message));
+  report_when_over();
+}
+
+void Command::output_ended() {
+  if (out_.ended()) terminal_.reset();
+  report_when_over();
+}
+
+// Over: EXIT and every EOF that is due are on their way.
+void Command::report_when_over() {
+  if (exited_ && out_.ended() && err_.ended()) context_.finished->push_back(stream_);
+}
+
+}  // namespace vmette::agent

@@ -1,0 +1,30 @@
+// What programs expect to find mounted in a root. All paths are seen from the agent's current root.
+#pragma once
+
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "modules.h"
+#include "wire/messages.h"
+
+namespace vmette::agent {
+
+// /proc, /sys and /dev. A root that has no such directory and cannot get one goes without.
+void mount_kernel_file_systems();
+
+// /dev/pts and /dev/shm; /run and /tmp in memory where the root would not let anybody write there,
+// and /run also over a shared directory of the host, whose own /run describes the host.
+void mount_scratch(const wire::Root& root);
+
+// Mounts each share at its target, by default /mnt/<tag>. In a read-only root a missing target
+// below /mnt is created in a small tmpfs that hides /mnt. Throws SetupError of stage "share".
+void mount_shares(const std::vector<wire::ShareSetup>& shares, Modules& modules);
+
+// The cgroup2 hierarchy at /sys/fs/cgroup with the memory controller on, as an O_PATH descriptor;
+// invalid where the kernel has none.
+UniqueFd mount_cgroups();
+
+// /etc/hosts, unless there is one.
+void write_missing_files();
+
+}  // namespace vmette::agent
