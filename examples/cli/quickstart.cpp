@@ -34,7 +34,8 @@ vmette::result<vmette::Session> run_to_end() {
 }  // namespace
 
 int quickstart() {
-  std::cout << "Booting a virtual machine and running this in it:\n  " << kCommand << std::endl;
+  std::cout << "Booting a virtual machine and running this in it:\n  " << kCommand << '\n'
+            << std::flush;
   const auto begin = std::chrono::steady_clock::now();
   const auto session = run_to_end();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
