@@ -50,8 +50,14 @@ typedef struct vmette_error vmette_error;
 typedef struct vmette_config vmette_config;
 /** One virtual machine, from its start to its end. */
 typedef struct vmette_session vmette_session;
-/** How a session's command ended, and what it printed. */
+/** How a command ended, and what it printed. */
 typedef struct vmette_output vmette_output;
+/** The description of a command, before it runs. */
+typedef struct vmette_exec vmette_exec;
+/** One command in a running machine. */
+typedef struct vmette_process vmette_process;
+/** Bytes that the library hands out. */
+typedef struct vmette_buffer vmette_buffer;
 
 /** The library's version, for example "0.1.0". Valid for ever. */
 VMETTE_API const char *vmette_version(void);
@@ -105,6 +111,39 @@ VMETTE_API uint64_t vmette_error_elapsed_ms(const vmette_error *error);
 VMETTE_API void vmette_error_delete(vmette_error *error);
 /** The name of a code, for example "DEADLINE"; "UNKNOWN" for a number that is none. Valid for ever. */
 VMETTE_API const char *vmette_code_name(vmette_code code);
+
+/* ---- Streams, buffers, log ----------------------------------------------------------------------- */
+
+/** The bytes, followed by a NUL that does not count; `*size` may be NULL. Valid until delete. */
+VMETTE_API const char *vmette_buffer_data(const vmette_buffer *buffer, size_t *size);
+/** Frees the buffer; may be NULL. */
+VMETTE_API void vmette_buffer_delete(vmette_buffer *buffer);
+
+/** Names a command's streams. */
+typedef int32_t vmette_stream;
+enum {
+  VMETTE_STDIN = 0,    /**< What the command reads. */
+  VMETTE_STDOUT = 1,   /**< What it writes to stdout. */
+  VMETTE_STDERR = 2,   /**< What it writes to stderr. */
+  VMETTE_COMBINED = 3, /**< Captured stdout and stderr, in the order of arrival. */
+};
+
+/** How much the log says, see vmette_log_to_fd(). */
+typedef int32_t vmette_log_level;
+enum {
+  VMETTE_LOG_OFF = 0,   /**< Nothing, the default. */
+  VMETTE_LOG_ERROR = 1, /**< What went wrong. */
+  VMETTE_LOG_INFO = 2,  /**< And the steps of every session. */
+  VMETTE_LOG_DEBUG = 3, /**< And every command, and the guest's console. */
+};
+
+/**
+ * Sends the library's log to a descriptor, one line per entry: milliseconds of the monotonic clock,
+ * level, session number, text. The descriptor stays the caller's and must outlive its use; a line
+ * that cannot be written at once is dropped. -1 turns the log off. For the whole process, any
+ * thread.
+ */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_log_to_fd(int fd, vmette_log_level level);
 
 /* ---- Configuration ------------------------------------------------------------------------ */
 
@@ -367,17 +406,158 @@ VMETTE_API uint64_t vmette_session_timeline_us(const vmette_session *session, si
 VMETTE_API VMETTE_CHECK vmette_error *vmette_session_output(const vmette_session *session,
                                                             vmette_output **out);
 
-/* ---- Output ------------------------------------------------------------------------------- */
+/**
+ * Stops the vCPUs. Time that passes until vmette_session_unpause() counts for no timeout of the
+ * session or of its commands. VMETTE_E_STATE when the session is not ready. Returns when they
+ * stand still. Any thread.
+ */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_session_pause(vmette_session *session);
+/** Lets the vCPUs go on. VMETTE_E_STATE when the session is not paused. Any thread. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_session_unpause(vmette_session *session);
+/** The last 64 KiB that the guest printed on its console. `*out` is owned by the caller. Any thread, before and after the end. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_session_console(const vmette_session *session,
+                                                             vmette_buffer **out);
 
-/** Values of the `stream` arguments below. */
-typedef int32_t vmette_stream;
+/* ---- Commands ------------------------------------------------------------------------------ */
+
+/** Where a command's stdin comes from or its output goes to. */
+typedef int32_t vmette_stdio;
 enum {
-  VMETTE_STDOUT = 1,   /**< What the command wrote to stdout. */
-  VMETTE_STDERR = 2,   /**< What it wrote to stderr. */
-  VMETTE_COMBINED = 3, /**< Both, in the order of arrival. */
+  VMETTE_STDIO_NULL = 0,    /**< /dev/null in the guest. */
+  VMETTE_STDIO_PIPE = 1,    /**< A descriptor, see vmette_process_fd(). */
+  VMETTE_STDIO_CAPTURE = 2, /**< Kept for vmette_process_output(); outputs only. */
 };
 
-/** How the session ended, VMETTE_END_NONE while it had not. */
+/**
+ * An empty description: nothing to run, no stdin, both outputs captured up to 1 MiB, as root, in /,
+ * with the session's environment. `*out` is owned by the caller, free with vmette_exec_delete().
+ * One thread at a time may use it; processes copy it.
+ */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_new(vmette_exec **out);
+/** Frees the description; may be NULL. */
+VMETTE_API void vmette_exec_delete(vmette_exec *exec);
+/** Runs a line with /bin/sh -c. Replaces what was set. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_line(vmette_exec *exec, const char *line);
+/** Runs an argument vector of `argc` (at least 1) strings; argv[0] is looked up in the command's PATH. Replaces what was set. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_argv(vmette_exec *exec,
+                                                           const char *const *argv, size_t argc);
+/** Adds or replaces an environment variable; `key` as in vmette_config_add_env(). */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_add_env(vmette_exec *exec, const char *key,
+                                                          const char *value);
+/** Starts from an empty environment instead of the session's. Default false. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_clear_env(vmette_exec *exec, bool on);
+/** The working directory, an absolute path. Default "/". */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_cwd(vmette_exec *exec, const char *path);
+/** The user: a name, a uid, name:group or uid:gid of the guest. Default root. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_user(vmette_exec *exec, const char *user);
+/** NULL or PIPE. Default NULL. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_stdin(vmette_exec *exec, vmette_stdio mode);
+/** Feeds these bytes to stdin and closes it. Copies them. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_stdin_bytes(vmette_exec *exec,
+                                                                  const void *data, size_t size);
+/** NULL, PIPE or CAPTURE. Default CAPTURE. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_stdout(vmette_exec *exec, vmette_stdio mode);
+/** NULL, PIPE or CAPTURE. Default CAPTURE. With a terminal everything comes on stdout. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_stderr(vmette_exec *exec, vmette_stdio mode);
+/** Bytes kept of each captured stream. Default 1 MiB. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_capture_limit(vmette_exec *exec,
+                                                                    size_t bytes);
+/** Gives the command a terminal of this size as its stdin, stdout and stderr. `term` is its TERM; NULL: "xterm-256color". */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_tty(vmette_exec *exec, uint16_t rows,
+                                                          uint16_t cols, const char *term);
+/** Kills the command and everything it started this many milliseconds after its start. Default 0: no limit. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_exec_set_timeout_ms(vmette_exec *exec,
+                                                                 uint64_t timeout_ms);
+
+/**
+ * Starts a command in a ready session and returns at once; any number may run at a time, up to
+ * 4,096. `*out` is owned by the caller, free with vmette_process_delete(). Whether the guest could
+ * start it is told by vmette_process_wait_started() and vmette_process_wait(). Any thread.
+ */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_session_exec(vmette_session *session,
+                                                          const vmette_exec *exec,
+                                                          vmette_process **out);
+/**
+ * Frees the handle and closes its descriptors; may be NULL. The command is not killed: it runs on,
+ * gets end of file on stdin and SIGPIPE from its outputs. The session may be deleted before.
+ */
+VMETTE_API void vmette_process_delete(vmette_process *process);
+
+/** Waits until the command has started. Fails with VMETTE_E_SPAWN, VMETTE_E_SESSION_ENDED, VMETTE_E_STATE, or VMETTE_E_DEADLINE. Any thread. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_process_wait_started(const vmette_process *process,
+                                                                  int64_t timeout_ms);
+/**
+ * Waits until the command has ended and its captured output is complete. Giving up with
+ * VMETTE_E_DEADLINE leaves the command alone. Fails as vmette_process_wait_started() does. Any
+ * thread, any number of them.
+ */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_process_wait(const vmette_process *process,
+                                                          int64_t timeout_ms);
+/**
+ * A descriptor that becomes readable when the command has ended or was lost. Owned by the process
+ * handle; poll it, do not read or close it.
+ */
+VMETTE_API int vmette_process_exit_fd(const vmette_process *process);
+
+/**
+ * The caller's end of a stream that is a PIPE (with a terminal: VMETTE_STDIN and VMETTE_STDOUT), -1
+ * when there is none or it was closed or taken. The handle owns it. Reading gives the output and,
+ * at the end, end of file; writing feeds stdin. The library keeps at most 256 KiB per stream beside
+ * the pipe's own 256 KiB; a reader that stops holds up the command on that stream only.
+ */
+VMETTE_API int vmette_process_fd(const vmette_process *process, vmette_stream stream);
+/** The same, now owned by the caller, who closes it. */
+VMETTE_API int vmette_process_take_fd(vmette_process *process, vmette_stream stream);
+/** Closes that end: end of file for the command's stdin, SIGPIPE for its outputs. A second time does nothing. Any thread. */
+VMETTE_API void vmette_process_close_fd(vmette_process *process, vmette_stream stream);
+
+/** Whom a signal reaches. */
+typedef int32_t vmette_scope;
+enum {
+  VMETTE_SCOPE_PROCESS = 0, /**< The command's leading process. */
+  VMETTE_SCOPE_GROUP = 1,   /**< Its process group; with a terminal the foreground group. */
+  VMETTE_SCOPE_TREE = 2,    /**< Every process that it started, wherever it moved to. */
+};
+/** Sends a signal, Linux numbering, 1 to 64. A command that has ended gets none; that is no error. Any thread. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_process_signal(vmette_process *process,
+                                                            int32_t number, vmette_scope scope);
+/** SIGKILL to VMETTE_SCOPE_TREE. Any thread. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_process_kill(vmette_process *process);
+/** Changes the size of the command's terminal. Any thread. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_process_resize(vmette_process *process, uint16_t rows,
+                                                            uint16_t cols);
+/** The number of a signal named like "TERM" or "SIGTERM" in the guest, 0 for a name that is none. */
+VMETTE_API int32_t vmette_signal_number(const char *name);
+
+/** True when the leading process has ended; the getters below have meaning from then on. */
+VMETTE_API bool vmette_process_ended(const vmette_process *process);
+/** The exit code, or 128+n when signal n ended it; -1 before. */
+VMETTE_API int32_t vmette_process_exit_code(const vmette_process *process);
+/** The signal that ended it, 0 when it exited. */
+VMETTE_API int32_t vmette_process_term_signal(const vmette_process *process);
+/** True when the guest's kernel killed it because memory ran out. */
+VMETTE_API bool vmette_process_out_of_memory(const vmette_process *process);
+/** True when its timeout killed it. */
+VMETTE_API bool vmette_process_timed_out(const vmette_process *process);
+/** One line about the end, for example "killed by signal 9, out of memory"; empty before. Valid until delete. */
+VMETTE_API const char *vmette_process_end_message(const vmette_process *process);
+/** Its process id in the guest, 0 before it has started. */
+VMETTE_API uint32_t vmette_process_pid(const vmette_process *process);
+/** Time from start to end, by the guest's clock. */
+VMETTE_API uint64_t vmette_process_wall_us(const vmette_process *process);
+/** CPU time in user mode, of it and the children it waited for. */
+VMETTE_API uint64_t vmette_process_user_us(const vmette_process *process);
+/** CPU time in the kernel, likewise. */
+VMETTE_API uint64_t vmette_process_system_us(const vmette_process *process);
+/** The largest resident set of it or a child it waited for, in KiB. */
+VMETTE_API uint64_t vmette_process_max_rss_kib(const vmette_process *process);
+/** What it has printed on captured streams so far, and how it ended if it has. `*out` is owned by the caller. Any thread. */
+VMETTE_API VMETTE_CHECK vmette_error *vmette_process_output(const vmette_process *process,
+                                                            vmette_output **out);
+
+/* ---- Output ------------------------------------------------------------------------------- */
+
+/** How the session or the command ended, VMETTE_END_NONE while it had not. */
 VMETTE_API vmette_end vmette_output_end(const vmette_output *output);
 /** As vmette_session_exit_code(). */
 VMETTE_API int32_t vmette_output_exit_code(const vmette_output *output);

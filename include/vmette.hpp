@@ -80,11 +80,34 @@ enum class End : vmette_end {
   kError = VMETTE_END_ERROR,
 };
 
-/// A captured stream, see VMETTE_STDOUT and its neighbours.
+/// One of a command's streams, see VMETTE_STDIN and its neighbours.
 enum class Stream : vmette_stream {
+  kStdin = VMETTE_STDIN,
   kStdout = VMETTE_STDOUT,
   kStderr = VMETTE_STDERR,
   kCombined = VMETTE_COMBINED,
+};
+
+/// Where a command's stdin comes from or its output goes to, see VMETTE_STDIO_*.
+enum class Stdio : vmette_stdio {
+  kNull = VMETTE_STDIO_NULL,
+  kPipe = VMETTE_STDIO_PIPE,
+  kCapture = VMETTE_STDIO_CAPTURE,
+};
+
+/// Whom a signal reaches, see VMETTE_SCOPE_*.
+enum class Scope : vmette_scope {
+  kProcess = VMETTE_SCOPE_PROCESS,
+  kGroup = VMETTE_SCOPE_GROUP,
+  kTree = VMETTE_SCOPE_TREE,
+};
+
+/// How much the log says, see VMETTE_LOG_*.
+enum class LogLevel : vmette_log_level {
+  kOff = VMETTE_LOG_OFF,
+  kError = VMETTE_LOG_ERROR,
+  kInfo = VMETTE_LOG_INFO,
+  kDebug = VMETTE_LOG_DEBUG,
 };
 
 /// A deadline that never passes.
@@ -156,7 +179,8 @@ class Error {
   [[nodiscard]] const vmette_error* capi() const noexcept { return ptr_.get(); }
 
  private:
-  friend class Config;
+  template <class Self, class Raw, void (*Delete)(Raw*)>
+  friend class Settings;
   static Error embedded_nul() noexcept {
     Error error;
     error.found_here_ = "a string argument has a NUL byte inside, pass it without";
@@ -190,26 +214,74 @@ result<Wrapper> wrap(Make make) noexcept {
 
 }  // namespace detail
 
-/// The description of a machine. Setters can be chained: the first one that fails is remembered,
-/// later ones then do nothing, and validate(), Session::create() and run() return that error.
-/// One thread at a time.
-class Config {
+/// What Config and Exec share: a handle with chained setters. The first setter that fails is
+/// remembered, later ones then do nothing, and whoever uses the description returns that error. One
+/// thread at a time.
+template <class Self, class Raw, void (*Delete)(Raw*)>
+class Settings {
  public:
-  Config() noexcept {
-    vmette_config* raw = nullptr;
-    if (vmette_error* error = vmette_config_new(&raw)) error_ = Error(error);
+  /// The first setter's error, null when all went well. Valid as long as the description.
+  [[nodiscard]] const Error* error() const noexcept { return error_ ? &*error_ : nullptr; }
+  [[nodiscard]] Raw* capi() const noexcept { return ptr_.get(); }
+  [[nodiscard]] Raw* capi_release() noexcept { return ptr_.release(); }
+
+ protected:
+  explicit Settings(Raw* raw) noexcept : ptr_(raw) {}
+  explicit Settings(vmette_error* (*make)(Raw**)) noexcept {
+    Raw* raw = nullptr;
+    if (vmette_error* error = make(&raw)) error_ = Error(error);
     ptr_.reset(raw);
   }
+
+  template <class Setter, class... Args>
+  Self& set(Setter setter, const Args&... args) noexcept {
+    if (!error_ && !(whole(args) && ...)) error_ = Error::embedded_nul();
+    if (!error_) {
+      if (vmette_error* error = setter(capi(), plain(args)...)) error_ = Error(error);
+    }
+    return static_cast<Self&>(*this);
+  }
+  template <class Setter>
+  Self& set_vector(Setter setter, const std::vector<std::string>& argv) noexcept {
+    std::vector<const char*> pointers;
+    for (const Text arg : argv) {
+      if (!arg.whole() && !error_) error_ = Error::embedded_nul();
+      pointers.push_back(arg.c_str());
+    }
+    return set(setter, pointers.data(), pointers.size());
+  }
+
+ private:
+  static bool whole(const Text& text) noexcept { return text.whole(); }
+  template <class T>
+  static bool whole(const T& /*other*/) noexcept {
+    return true;
+  }
+  static const char* plain(const Text& text) noexcept { return text.c_str(); }
+  template <class T>
+  static T plain(const T& other) noexcept {
+    return other;
+  }
+
+  detail::Handle<Raw, Delete> ptr_;
+  std::optional<Error> error_;
+};
+
+/// The description of a machine. A setter's error is returned by validate(), clone(),
+/// Session::create() and run().
+class Config : public Settings<Config, vmette_config, vmette_config_delete> {
+ public:
+  Config() noexcept : Settings(vmette_config_new) {}
   /// Takes ownership.
-  explicit Config(vmette_config* raw) noexcept : ptr_(raw) {}
+  explicit Config(vmette_config* raw) noexcept : Settings(raw) {}
 
   [[nodiscard]] result<Config> clone() const noexcept {
-    if (error_) return *error_;
+    if (error() != nullptr) return *error();
     return detail::wrap<Config, vmette_config>(
         [this](vmette_config** out) { return vmette_config_clone(capi(), out); });
   }
   [[nodiscard]] result<void> validate() const noexcept {
-    if (error_) return *error_;
+    if (error() != nullptr) return *error();
     return detail::check(vmette_config_validate(capi()));
   }
 
@@ -241,12 +313,7 @@ class Config {
     return set(vmette_config_set_exec_argv, argv, argc);
   }
   Config& set_exec_argv(const std::vector<std::string>& argv) noexcept {
-    std::vector<const char*> pointers;
-    for (const Text arg : argv) {
-      if (!arg.whole() && !error_) error_ = Error::embedded_nul();
-      pointers.push_back(arg.c_str());
-    }
-    return set_exec_argv(pointers.data(), pointers.size());
+    return set_vector(vmette_config_set_exec_argv, argv);
   }
   Config& add_env(const Text& key, const Text& value) noexcept {
     return set(vmette_config_add_env, key, value);
@@ -298,37 +365,6 @@ class Config {
   }
   /// Valid until the configuration changes.
   [[nodiscard]] std::string_view cmdline() const noexcept { return vmette_config_cmdline(capi()); }
-
-  /// The first setter's error, null when all went well. Valid as long as the configuration.
-  [[nodiscard]] const Error* error() const noexcept { return error_ ? &*error_ : nullptr; }
-  [[nodiscard]] vmette_config* capi() const noexcept { return ptr_.get(); }
-  [[nodiscard]] vmette_config* capi_release() noexcept { return ptr_.release(); }
-
- private:
-  static bool whole(const Text& text) noexcept { return text.whole(); }
-  template <class T>
-  static bool whole(const T& /*other*/) noexcept {
-    return true;
-  }
-  static const char* plain(const Text& text) noexcept { return text.c_str(); }
-  template <class T>
-  static T plain(const T& other) noexcept {
-    return other;
-  }
-
-  template <class Setter, class... Args>
-  Config& set(Setter setter, const Args&... args) noexcept {
-    if (error_) return *this;
-    if (!(whole(args) && ...)) {
-      error_ = Error::embedded_nul();
-    } else if (vmette_error* error = setter(capi(), plain(args)...)) {
-      error_ = Error(error);
-    }
-    return *this;
-  }
-
-  detail::Handle<vmette_config, vmette_config_delete> ptr_;
-  std::optional<Error> error_;
 };
 
 /// How a command ended and what it printed. Never changes; any thread.
@@ -371,6 +407,137 @@ class Output {
   detail::Handle<vmette_output, vmette_output_delete> ptr_;
 };
 
+/// Bytes that the library handed out.
+class Buffer {
+ public:
+  /// Takes ownership.
+  explicit Buffer(vmette_buffer* raw) noexcept : ptr_(raw) {}
+
+  [[nodiscard]] std::string_view data() const noexcept {
+    std::size_t size = 0;
+    const char* bytes = vmette_buffer_data(capi(), &size);
+    return {bytes, size};
+  }
+
+  [[nodiscard]] vmette_buffer* capi() const noexcept { return ptr_.get(); }
+  [[nodiscard]] vmette_buffer* capi_release() noexcept { return ptr_.release(); }
+
+ private:
+  detail::Handle<vmette_buffer, vmette_buffer_delete> ptr_;
+};
+
+/// The description of a command. A setter's error is returned by Session::exec().
+class Exec : public Settings<Exec, vmette_exec, vmette_exec_delete> {
+ public:
+  Exec() noexcept : Settings(vmette_exec_new) {}
+  /// A line for /bin/sh -c.
+  explicit Exec(const Text& line) noexcept : Exec() { set_line(line); }
+  /// An argument vector.
+  explicit Exec(const std::vector<std::string>& argv) noexcept : Exec() { set_argv(argv); }
+  /// Takes ownership.
+  explicit Exec(vmette_exec* raw) noexcept : Settings(raw) {}
+
+  Exec& set_line(const Text& line) noexcept { return set(vmette_exec_set_line, line); }
+  Exec& set_argv(const char* const* argv, std::size_t argc) noexcept {
+    return set(vmette_exec_set_argv, argv, argc);
+  }
+  Exec& set_argv(const std::vector<std::string>& argv) noexcept {
+    return set_vector(vmette_exec_set_argv, argv);
+  }
+  Exec& add_env(const Text& key, const Text& value) noexcept {
+    return set(vmette_exec_add_env, key, value);
+  }
+  Exec& set_clear_env(bool on) noexcept { return set(vmette_exec_set_clear_env, on); }
+  Exec& set_cwd(const Text& path) noexcept { return set(vmette_exec_set_cwd, path); }
+  Exec& set_user(const Text& user) noexcept { return set(vmette_exec_set_user, user); }
+  Exec& set_stdin(Stdio mode) noexcept {
+    return set(vmette_exec_set_stdin, static_cast<vmette_stdio>(mode));
+  }
+  Exec& set_stdin_bytes(std::string_view bytes) noexcept {
+    return set(vmette_exec_set_stdin_bytes, static_cast<const void*>(bytes.data()), bytes.size());
+  }
+  Exec& set_stdout(Stdio mode) noexcept {
+    return set(vmette_exec_set_stdout, static_cast<vmette_stdio>(mode));
+  }
+  Exec& set_stderr(Stdio mode) noexcept {
+    return set(vmette_exec_set_stderr, static_cast<vmette_stdio>(mode));
+  }
+  Exec& set_capture_limit(std::size_t bytes) noexcept {
+    return set(vmette_exec_set_capture_limit, bytes);
+  }
+  Exec& set_tty(std::uint16_t rows, std::uint16_t cols, const Text& term = nullptr) noexcept {
+    return set(vmette_exec_set_tty, rows, cols, term);
+  }
+  Exec& set_timeout(std::chrono::milliseconds timeout) noexcept {
+    return set(vmette_exec_set_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
+  }
+};
+
+/// One command in a running machine. Destruction closes its descriptors and leaves it running; the
+/// session may be gone before. All methods from any thread.
+class Process {
+ public:
+  /// Takes ownership.
+  explicit Process(vmette_process* raw) noexcept : ptr_(raw) {}
+
+  [[nodiscard]] result<void> wait_started(
+      std::chrono::milliseconds timeout = kForever) const noexcept {
+    return detail::check(vmette_process_wait_started(capi(), timeout.count()));
+  }
+  [[nodiscard]] result<void> wait(std::chrono::milliseconds timeout = kForever) const noexcept {
+    return detail::check(vmette_process_wait(capi(), timeout.count()));
+  }
+  [[nodiscard]] int exit_fd() const noexcept { return vmette_process_exit_fd(capi()); }
+  [[nodiscard]] int fd(Stream stream) const noexcept {
+    return vmette_process_fd(capi(), static_cast<vmette_stream>(stream));
+  }
+  [[nodiscard]] int take_fd(Stream stream) noexcept {
+    return vmette_process_take_fd(capi(), static_cast<vmette_stream>(stream));
+  }
+  void close_fd(Stream stream) noexcept {
+    vmette_process_close_fd(capi(), static_cast<vmette_stream>(stream));
+  }
+  [[nodiscard]] result<void> signal(int number, Scope scope = Scope::kGroup) noexcept {
+    return detail::check(vmette_process_signal(capi(), number, static_cast<vmette_scope>(scope)));
+  }
+  [[nodiscard]] result<void> kill() noexcept { return detail::check(vmette_process_kill(capi())); }
+  [[nodiscard]] result<void> resize(std::uint16_t rows, std::uint16_t cols) noexcept {
+    return detail::check(vmette_process_resize(capi(), rows, cols));
+  }
+
+  [[nodiscard]] bool ended() const noexcept { return vmette_process_ended(capi()); }
+  [[nodiscard]] int exit_code() const noexcept { return vmette_process_exit_code(capi()); }
+  [[nodiscard]] int term_signal() const noexcept { return vmette_process_term_signal(capi()); }
+  [[nodiscard]] bool out_of_memory() const noexcept { return vmette_process_out_of_memory(capi()); }
+  [[nodiscard]] bool timed_out() const noexcept { return vmette_process_timed_out(capi()); }
+  [[nodiscard]] std::string_view end_message() const noexcept {
+    return vmette_process_end_message(capi());
+  }
+  [[nodiscard]] std::uint32_t pid() const noexcept { return vmette_process_pid(capi()); }
+  [[nodiscard]] std::chrono::microseconds wall() const noexcept {
+    return std::chrono::microseconds(vmette_process_wall_us(capi()));
+  }
+  [[nodiscard]] std::chrono::microseconds user() const noexcept {
+    return std::chrono::microseconds(vmette_process_user_us(capi()));
+  }
+  [[nodiscard]] std::chrono::microseconds system() const noexcept {
+    return std::chrono::microseconds(vmette_process_system_us(capi()));
+  }
+  [[nodiscard]] std::uint64_t max_rss_kib() const noexcept {
+    return vmette_process_max_rss_kib(capi());
+  }
+  [[nodiscard]] result<Output> output() const noexcept {
+    return detail::wrap<Output, vmette_output>(
+        [this](vmette_output** out) { return vmette_process_output(capi(), out); });
+  }
+
+  [[nodiscard]] vmette_process* capi() const noexcept { return ptr_.get(); }
+  [[nodiscard]] vmette_process* capi_release() noexcept { return ptr_.release(); }
+
+ private:
+  detail::Handle<vmette_process, vmette_process_delete> ptr_;
+};
+
 /// A point of the boot.
 struct TimelineEntry {
   /// Valid as long as the session.
@@ -407,6 +574,18 @@ class Session {
     return detail::check(vmette_session_stop(capi(), grace_ms));
   }
   [[nodiscard]] result<void> kill() noexcept { return detail::check(vmette_session_kill(capi())); }
+  [[nodiscard]] result<void> pause() noexcept {
+    return detail::check(vmette_session_pause(capi()));
+  }
+  [[nodiscard]] result<void> unpause() noexcept {
+    return detail::check(vmette_session_unpause(capi()));
+  }
+
+  [[nodiscard]] result<Process> exec(const Exec& exec) noexcept {
+    if (exec.error() != nullptr) return *exec.error();
+    return detail::wrap<Process, vmette_process>(
+        [&](vmette_process** out) { return vmette_session_exec(capi(), exec.capi(), out); });
+  }
 
   [[nodiscard]] State state() const noexcept {
     return static_cast<State>(vmette_session_state(capi()));
@@ -436,6 +615,10 @@ class Session {
     return detail::wrap<Output, vmette_output>(
         [this](vmette_output** out) { return vmette_session_output(capi(), out); });
   }
+  [[nodiscard]] result<Buffer> console() const noexcept {
+    return detail::wrap<Buffer, vmette_buffer>(
+        [this](vmette_buffer** out) { return vmette_session_console(capi(), out); });
+  }
 
   [[nodiscard]] vmette_session* capi() const noexcept { return ptr_.get(); }
   [[nodiscard]] vmette_session* capi_release() noexcept { return ptr_.release(); }
@@ -443,6 +626,15 @@ class Session {
  private:
   detail::Handle<vmette_session, vmette_session_delete> ptr_;
 };
+
+/// vmette_log_to_fd(): for the whole process.
+[[nodiscard]] inline result<void> log_to_fd(int fd, LogLevel level) noexcept {
+  return detail::check(vmette_log_to_fd(fd, static_cast<vmette_log_level>(level)));
+}
+/// The number of a signal named like "TERM" or "SIGTERM" in the guest, 0 for none.
+[[nodiscard]] inline int signal_number(const char* name) noexcept {
+  return vmette_signal_number(name);
+}
 
 /// vmette_run(): uses the terminal and signals, one call at a time in a process.
 [[nodiscard]] inline result<Output> run(const Config& config) noexcept {

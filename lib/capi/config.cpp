@@ -4,6 +4,7 @@
 
 namespace {
 
+using vmette::capi::bad_choice;
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
 using vmette::core::Code;
@@ -38,14 +39,6 @@ vmette_error* bad_text(const char* function, const char* argument) {
     return Error(
         Code::kInvalidArgument,
         fmt::format("{}: argument '{}' is not UTF-8; pass valid UTF-8", function, argument));
-  });
-}
-
-vmette_error* bad_choice(const char* function, const char* argument, int32_t value, int32_t last) {
-  return guarded([&]() -> Result<void> {
-    return Error(Code::kInvalidArgument,
-                 fmt::format("{}: argument '{}' is {}; pass a named value from 0 to {}", function,
-                             argument, value, last));
   });
 }
 

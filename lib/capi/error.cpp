@@ -43,6 +43,15 @@ vmette_error* null_argument(const char* function, const char* argument) noexcept
   });
 }
 
+vmette_error* bad_choice(const char* function, const char* argument, int32_t value,
+                         int32_t last) noexcept {
+  return guarded([&]() -> core::Result<void> {
+    return core::Error(core::Code::kInvalidArgument,
+                       fmt::format("{}: argument '{}' is {}; pass a named value from 0 to {}",
+                                   function, argument, value, last));
+  });
+}
+
 }  // namespace vmette::capi
 
 extern "C" {

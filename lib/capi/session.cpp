@@ -4,6 +4,7 @@ namespace {
 
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
+using vmette::capi::value_or;
 using vmette::core::EndKind;
 using vmette::core::Reactor;
 using vmette::core::Result;
@@ -35,16 +36,6 @@ void sync_timeline(const vmette_session& handle) {
   const auto entries = handle.session->timeline();
   for (size_t i = handle.timeline.size(); i < entries.size(); ++i)
     handle.timeline.push_back(entries[i]);
-}
-
-// Runs a getter that may allocate; `otherwise` when it cannot.
-template <class T, class Body>
-T value_or(T otherwise, Body&& body) noexcept {
-  try {
-    return body();
-  } catch (const std::exception&) {
-    return otherwise;
-  }
 }
 
 }  // namespace
@@ -193,6 +184,25 @@ vmette_error* vmette_session_output(const vmette_session* session, vmette_output
           vmette::core::Code::kState,
           "the session does not capture its output; set capture_output in its configuration");
     *out = new vmette_output{vmette::core::output_of(*session->session)};
+    return done();
+  });
+}
+
+vmette_error* vmette_session_pause(vmette_session* session) {
+  if (session == nullptr) return null_argument(__func__, "session");
+  return guarded([&] { return session->session->pause(); });
+}
+
+vmette_error* vmette_session_unpause(vmette_session* session) {
+  if (session == nullptr) return null_argument(__func__, "session");
+  return guarded([&] { return session->session->unpause(); });
+}
+
+vmette_error* vmette_session_console(const vmette_session* session, vmette_buffer** out) {
+  if (session == nullptr) return null_argument(__func__, "session");
+  if (out == nullptr) return null_argument(__func__, "out");
+  return guarded([&]() -> Result<void> {
+    *out = new vmette_buffer{session->session->console()};
     return done();
   });
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace vmette::core {
 namespace {
 
@@ -14,11 +16,11 @@ constexpr size_t kGrantBytes = wire::kInitialCredit / 4;
 }  // namespace
 
 Process::Process(boost::asio::io_context& io, ProcessSpec spec)
-    : io_(io), spec_(std::move(spec)), capture_(spec_.capture_limit) {
+    : io_(io), spec_(std::move(spec)), capture_(spec_.capture_limit), timeout_timer_(io) {
   const auto stdio = [](OutputMode mode) {
     return mode == OutputMode::kDiscard ? wire::Stdio::kNull : wire::Stdio::kStream;
   };
-  spec_.exec.in = spec_.stdin_pipe ? wire::Stdio::kStream : wire::Stdio::kNull;
+  spec_.exec.in = spec_.stdin_pipe || spec_.stdin_bytes ? wire::Stdio::kStream : wire::Stdio::kNull;
   spec_.exec.out = stdio(spec_.out);
   spec_.exec.err = stdio(spec_.err);
   out_.mode = spec_.out;
@@ -29,7 +31,7 @@ Process::Process(boost::asio::io_context& io, ProcessSpec spec)
 
 Result<std::shared_ptr<Process>> Process::create(boost::asio::io_context& io, ProcessSpec spec) {
   std::shared_ptr<Process> process(new Process(io, std::move(spec)));
-  if (!process->started_.valid() || !process->exited_.valid())
+  if (!process->started_.valid() || !process->exited_.valid() || !process->complete_.valid())
     return os_error("a process: no descriptor for its state", EMFILE);
   BOOST_OUTCOME_TRYV(process->make_pipes());
   return process;
@@ -74,19 +76,24 @@ std::optional<wire::Exit> Process::exit() const {
   return exit_;
 }
 
-UniqueFd Process::take_stdin_fd() {
+uint32_t Process::pid() const {
   const std::lock_guard lock(mutex_);
-  return std::move(caller_fds_[0]);
+  return pid_;
 }
 
-UniqueFd Process::take_stdout_fd() {
+bool Process::timed_out() const {
   const std::lock_guard lock(mutex_);
-  return std::move(caller_fds_[1]);
+  return timed_out_;
 }
 
-UniqueFd Process::take_stderr_fd() {
+int Process::caller_fd(Channel channel) const {
   const std::lock_guard lock(mutex_);
-  return std::move(caller_fds_[2]);
+  return caller_fds_[static_cast<size_t>(channel)].get();
+}
+
+UniqueFd Process::take_fd(Channel channel) {
+  const std::lock_guard lock(mutex_);
+  return std::move(caller_fds_[static_cast<size_t>(channel)]);
 }
 
 void Process::open(Send send) {
@@ -115,18 +122,64 @@ std::string Process::handle(const wire::Frame& frame) {
 
 std::string Process::handle_started(const wire::Frame& frame) {
   if (state_ != State::kStarting) return "it started a command twice";
-  if (auto message = wire::decode<wire::Started>(frame.payload); !message.value)
-    return "its STARTED is wrong: " + message.error;
+  const auto message = wire::decode<wire::Started>(frame.payload);
+  if (!message.value) return "its STARTED is wrong: " + message.error;
+  {
+    const std::lock_guard lock(mutex_);
+    pid_ = message.value->pid;
+  }
   state_ = State::kRunning;
   for (const Output* stream : {&out_, &err_})
     if (stream->writer) stream->writer->start();
-  if (stdin_) {
-    stdin_granted_ = wire::kInitialCredit;
-    stdin_->allow(wire::kInitialCredit);
-  }
+  start_stdin();
+  if (spec_.timeout_ms != 0) arm_timeout(std::chrono::milliseconds(spec_.timeout_ms));
   started_.set();
   if (started_callback_) std::exchange(started_callback_, nullptr)();
   return {};
+}
+
+void Process::start_stdin() {
+  stdin_granted_ = wire::kInitialCredit;
+  if (stdin_) stdin_->allow(wire::kInitialCredit);
+  if (spec_.stdin_bytes) send_stdin_bytes();
+}
+
+// As much of the given bytes as the guest's credit allows, and their end.
+void Process::send_stdin_bytes() {
+  const std::string& bytes = *spec_.stdin_bytes;
+  while (stdin_sent_ < bytes.size() && stdin_granted_ > 0) {
+    const size_t count =
+        std::min<size_t>({bytes.size() - stdin_sent_, stdin_granted_, wire::kMaxDataBytes});
+    send_(Type::kData, wire::channel_flags(Channel::kStdin),
+          std::string_view(bytes).substr(stdin_sent_, count));
+    stdin_sent_ += count;
+    stdin_granted_ -= count;
+  }
+  if (stdin_sent_ < bytes.size()) return;
+  send_(Type::kData, wire::channel_flags(Channel::kStdin, true), {});
+  spec_.stdin_bytes.reset();
+}
+
+void Process::arm_timeout(std::chrono::steady_clock::duration left) {
+  timeout_timer_.expires_after(left);
+  timeout_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (error || self->state_ != State::kRunning || self->exit()) return;
+    {
+      const std::lock_guard lock(self->mutex_);
+      self->timed_out_ = true;
+    }
+    self->send_signal(9, wire::SignalScope::kTree);
+  });
+}
+
+void Process::pause(bool on) {
+  if (on) {
+    if (spec_.timeout_ms == 0 || state_ != State::kRunning || exit()) return;
+    paused_left_ = timeout_timer_.expiry() - std::chrono::steady_clock::now();
+    timeout_timer_.cancel();
+  } else if (paused_left_) {
+    arm_timeout(*std::exchange(paused_left_, std::nullopt));
+  }
 }
 
 std::string Process::handle_error(const wire::Frame& frame) {
@@ -150,6 +203,7 @@ std::string Process::handle_error(const wire::Frame& frame) {
   if (stdin_) stdin_->close();
   started_.set();
   exited_.set();
+  complete_.set();
   finish();
   return {};
 }
@@ -180,10 +234,12 @@ std::string Process::handle_credit(const wire::Frame& frame) {
   const uint32_t grant = wire::decode_credit(frame.payload);
   if (frame.channel() != 0 || grant == 0 || grant > wire::kInitialCredit)
     return "it sent a CREDIT that is none";
-  if (!stdin_) return "it granted credit for a stdin that does not exist";
+  if (spec_.exec.in != wire::Stdio::kStream || state_ != State::kRunning)
+    return "it granted credit for a stdin that is not open";
   stdin_granted_ += grant;
   if (stdin_granted_ > wire::kInitialCredit) return "it granted more credit than was used";
-  stdin_->allow(grant);
+  if (stdin_) stdin_->allow(grant);
+  if (spec_.stdin_bytes) send_stdin_bytes();
   return {};
 }
 
@@ -199,6 +255,8 @@ std::string Process::handle_exit(const wire::Frame& frame) {
     exit_ = *message.value;
   }
   if (stdin_) stdin_->close();
+  spec_.stdin_bytes.reset();
+  timeout_timer_.cancel();
   exited_.set();
   check_finished();
   return {};
@@ -231,6 +289,10 @@ void Process::check_finished() {
   const auto ended = exit();
   if (!ended) return;
   if (out_.ended && err_.ended) state_ = State::kOver;
+  const auto captured = [](const Output& stream, uint64_t bytes_at_exit) {
+    return stream.mode != OutputMode::kCapture || stream.complete(bytes_at_exit);
+  };
+  if (captured(out_, ended->out_bytes) && captured(err_, ended->err_bytes)) complete_.set();
   if (out_.complete(ended->out_bytes) && err_.complete(ended->err_bytes)) finish();
 }
 
@@ -253,8 +315,10 @@ void Process::detach(const Error& why) {
     const std::lock_guard lock(mutex_);
     if (!exit_ && !failure_) failure_ = why;
   }
+  timeout_timer_.cancel();
   started_.set();
   exited_.set();
+  complete_.set();
 }
 
 void Process::send_signal(int number, wire::SignalScope scope) {

@@ -1,7 +1,8 @@
 #pragma once
 
-#include <atomic>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -28,9 +29,11 @@ enum class OutputMode : uint8_t {
 struct ProcessSpec {
   wire::Exec exec;  // its `in`, `out` and `err` are set from the modes below
   bool stdin_pipe = false;
+  std::optional<std::string> stdin_bytes;  // fed to stdin, which then ends
   OutputMode out = OutputMode::kDiscard;
   OutputMode err = OutputMode::kDiscard;
   size_t capture_limit = size_t{1} << 20;
+  uint64_t timeout_ms = 0;  // after the start; 0: none
 };
 
 // One command in the guest.
@@ -48,16 +51,20 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
 
   [[nodiscard]] const Event& started() const { return started_; }
   [[nodiscard]] const Event& exited() const { return exited_; }
+  // Set when it has exited and its captured output is complete, or nothing will come any more.
+  [[nodiscard]] const Event& complete() const { return complete_; }
   // Why it could not be started or was lost; nothing while all is well.
   [[nodiscard]] std::optional<Error> failure() const;
   // How its leading process ended; nothing before that, or when it was lost.
   [[nodiscard]] std::optional<wire::Exit> exit() const;
   [[nodiscard]] CapturedOutput captured() const { return capture_.read(); }
 
-  // The caller's ends, once each; invalid when the stream is no pipe or was taken.
-  UniqueFd take_stdin_fd();
-  UniqueFd take_stdout_fd();
-  UniqueFd take_stderr_fd();
+  [[nodiscard]] uint32_t pid() const;
+  [[nodiscard]] bool timed_out() const;
+
+  // The caller's end of a stream; -1 or invalid when it is no pipe, was taken or was closed.
+  [[nodiscard]] int caller_fd(wire::Channel channel) const;
+  UniqueFd take_fd(wire::Channel channel);
 
   // ---- Reactor thread ----
 
@@ -72,6 +79,7 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   [[nodiscard]] bool over() const override { return state_ == State::kOver; }
   // What is buffered for the caller's pipes still reaches them.
   void detach(const Error& why) override;
+  void pause(bool on) override;
   void send_signal(int number, wire::SignalScope scope);
   void resize(wire::WindowSize size);
 
@@ -102,6 +110,9 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   std::string handle_credit(const wire::Frame& frame);
   std::string handle_exit(const wire::Frame& frame);
   Output& output(uint8_t channel) { return channel == 2 ? err_ : out_; }
+  void start_stdin();
+  void send_stdin_bytes();
+  void arm_timeout(std::chrono::steady_clock::duration left);
   void consumed(wire::Channel channel, size_t bytes);
   void reader_gone(wire::Channel channel);
   void end_output(Output& output);
@@ -113,6 +124,7 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   ProcessSpec spec_;
   Event started_;
   Event exited_;
+  Event complete_;
   Capture capture_;
 
   mutable std::mutex mutex_;
@@ -120,12 +132,17 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   std::optional<Error> failure_;
   std::optional<wire::Exit> exit_;
   UniqueFd caller_fds_[3];
+  uint32_t pid_ = 0;
+  bool timed_out_ = false;
 
   // Reactor thread only.
   State state_ = State::kNew;
   Send send_;
   std::shared_ptr<PipeReader> stdin_;
   uint64_t stdin_granted_ = 0;  // credit that the guest holds out to us
+  size_t stdin_sent_ = 0;       // of spec_.stdin_bytes
+  boost::asio::steady_timer timeout_timer_;
+  std::optional<std::chrono::steady_clock::duration> paused_left_;  // of the timeout
   Output out_;
   Output err_;
   std::function<void()> started_callback_;

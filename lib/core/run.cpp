@@ -145,9 +145,9 @@ void Runner::attach() {
   attached_ = true;
   const auto main = session_->main_process();
   if (!main || main->failure() || config_.capture_output) return;
-  in_ = main->take_stdin_fd();
-  out_ = main->take_stdout_fd();
-  err_ = main->take_stderr_fd();
+  in_ = main->take_fd(wire::Channel::kStdin);
+  out_ = main->take_fd(wire::Channel::kStdout);
+  err_ = main->take_fd(wire::Channel::kStderr);
   if (in_) fcntl(in_.get(), F_SETFL, O_NONBLOCK);
   if (tty_) raw_.emplace(STDIN_FILENO);
 }

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
+
+#include "core/log.h"
+
 namespace vmette::core {
 namespace {
 
@@ -11,12 +15,18 @@ Result<void> wait_for(const Event& event, int64_t timeout_ms, const char* what) 
                fmt::format("{} after {} ms; wait longer, or stop the session", what, timeout_ms));
 }
 
+uint64_t next_number() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
 }  // namespace
 
 Session::Session(Reactor& reactor, Config config, MainStdio stdio)
     : reactor_(reactor),
       config_(std::move(config)),
       stdio_(stdio),
+      number_(next_number()),
       ready_timer_(reactor.io()),
       session_timer_(reactor.io()),
       end_timer_(reactor.io()) {}
@@ -116,6 +126,35 @@ void Session::resize(wire::WindowSize size) {
   });
 }
 
+Result<std::shared_ptr<Process>> Session::exec(ProcessSpec spec) {
+  if (spec.exec.argv.empty() || spec.exec.argv[0].empty())
+    return Error(Code::kInvalidArgument, "exec: nothing to run; set a line or an argument vector",
+                 "exec");
+  for (const auto& [key, value] : spec.exec.env)
+    if (!valid_env_key(key))
+      return Error(Code::kInvalidArgument,
+                   one_line(fmt::format(
+                       "env: '{}' is not a variable name; use [A-Za-z_][A-Za-z0-9_]*", key)),
+                   "exec");
+  if (!spec.exec.cwd.empty() && spec.exec.cwd[0] != '/')
+    return Error(
+        Code::kInvalidArgument,
+        one_line(fmt::format("cwd: '{}' is not absolute; start it with '/'", spec.exec.cwd)),
+        "exec");
+  if (wire::encode(spec.exec).size() > wire::kMaxHostMessageBytes)
+    return Error(Code::kInvalidArgument,
+                 "exec: arguments and environment are longer than 4 MiB; shorten them", "exec");
+  if (const State now = state(); now != State::kReady && now != State::kPaused) {
+    if (now == State::kEnded) return Error(Code::kSessionEnded, "session ended: " + end().message);
+    return Error(Code::kState, "the session is not ready; start it first");
+  }
+  if (log_enabled(LogLevel::kDebug)) log(LogLevel::kDebug, number_, "exec " + spec.exec.argv[0]);
+  auto process = Process::create(reactor_.io(), std::move(spec));
+  if (!process) return process.error();
+  open_stream(process.value());
+  return process.value();
+}
+
 void Session::open_stream(std::shared_ptr<GuestStream> stream) {
   post([this, stream = std::move(stream)] {
     if (self_) return attach_stream(stream);
@@ -155,12 +194,19 @@ BootFiles Session::boot_files() const {
   return files_;
 }
 
+std::string Session::console() const {
+  const std::lock_guard lock(mutex_);
+  return console_.size() <= kConsoleBytes ? console_
+                                          : console_.substr(console_.size() - kConsoleBytes);
+}
+
 std::shared_ptr<Process> Session::main_process() const {
   const std::lock_guard lock(mutex_);
   return main_;
 }
 
 void Session::add_timeline(std::string name, Clock::time_point at) {
+  log(LogLevel::kInfo, number_, name);
   const std::lock_guard lock(mutex_);
   const auto since = std::chrono::duration_cast<std::chrono::microseconds>(at - launched_at_);
   timeline_.push_back({std::move(name), static_cast<uint64_t>(since.count())});

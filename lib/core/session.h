@@ -3,6 +3,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -41,6 +42,8 @@ struct MainStdio {
   std::optional<wire::WindowSize> tty;
 };
 
+// Bytes kept of a guest's console.
+inline constexpr size_t kConsoleBytes = size_t{64} * 1024;
 inline constexpr const char* kStoppedMessage = "the session was stopped";
 
 struct TimelineEntry {
@@ -88,6 +91,14 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] const Event& end_event() const { return end_event_; }
   void resize(wire::WindowSize size);
 
+  // Starts a command; see vmette_session_exec().
+  Result<std::shared_ptr<Process>> exec(ProcessSpec spec);
+  // Stop the vCPUs and let them go on. They return when it is done.
+  Result<void> pause();
+  Result<void> unpause();
+  // The last bytes that the console printed.
+  [[nodiscard]] std::string console() const;
+
   // Opens a stream in the guest as soon as the reactor comes to it; one that cannot be opened is
   // detached with the reason. Any thread.
   void open_stream(std::shared_ptr<GuestStream> stream);
@@ -112,6 +123,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // Boot (session_boot.cpp).
   void begin(HelperProcess helper);
   void arm_deadlines();
+  void arm_session_timeout(Clock::time_point at);
   void create_machine();
   void machine_created(const nlohmann::json& answer);
   void attach_guest(UniqueFd stream);
@@ -122,6 +134,12 @@ class Session : public std::enable_shared_from_this<Session> {
   void send_setup(uint32_t generation);
   void start_main();
   void attach_stream(std::shared_ptr<GuestStream> stream);
+
+  // Pause (session_pause.cpp).
+  using PauseAnswer = std::shared_ptr<std::promise<Result<void>>>;
+  Result<void> change_pause(bool on);
+  void begin_pause(bool on, const PauseAnswer& answer);
+  void pause_done(bool on);
   void main_finished();
   void announce_ready();
   void add_guest_step(const std::string& name, uint64_t guest_us);
@@ -147,6 +165,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Reactor& reactor_;
   const Config config_;
   const MainStdio stdio_;
+  const uint64_t number_;  // in the log
   Event ready_event_;
   Event end_event_;
 
@@ -159,6 +178,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string cmdline_;
   std::vector<TimelineEntry> timeline_;
   std::shared_ptr<Process> main_;
+  std::string console_;  // its last bytes
   Clock::time_point launched_at_{};
   BootFiles files_;
 
@@ -174,15 +194,15 @@ class Session : public std::enable_shared_from_this<Session> {
   std::shared_ptr<GuestClient> guest_;
   GuestPhase phase_ = GuestPhase::kHello;
   std::string stage_ = "helper";  // for errors of the start
-  std::string console_;           // its last bytes
   std::map<uint64_t, std::shared_ptr<GuestStream>> streams_;
   uint64_t next_stream_ = 1;
   std::optional<End> decided_;
   std::optional<Error> failure_;  // with a decided kError
   bool emulated_ = false;
-  Clock::time_point hello_at_{};  // when HELLO came ...
-  uint64_t hello_guest_us_ = 0;   // ... and the guest's uptime then
-  bool stopped_early_ = false;    // somebody asked for the end before begin()
+  std::optional<Clock::duration> paused_left_;  // of the session's timeout
+  Clock::time_point hello_at_{};                // when HELLO came ...
+  uint64_t hello_guest_us_ = 0;                 // ... and the guest's uptime then
+  bool stopped_early_ = false;                  // somebody asked for the end before begin()
   bool torn_down_ = false;
   Timer ready_timer_;
   Timer session_timer_;

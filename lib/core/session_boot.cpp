@@ -82,7 +82,11 @@ void Session::arm_deadlines() {
     const std::lock_guard lock(mutex_);
     launched = launched_at_;
   }
-  session_timer_.expires_at(launched + std::chrono::seconds(config_.timeout_seconds));
+  arm_session_timeout(launched + std::chrono::seconds(config_.timeout_seconds));
+}
+
+void Session::arm_session_timeout(Clock::time_point at) {
+  session_timer_.expires_at(at);
   session_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (error) return;
     self->finish(EndKind::kTimedOut, 124,

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 
+#include "core/log.h"
 #include "core/session.h"
 
 namespace vmette::core {
 namespace {
 
-constexpr size_t kConsoleBytes = size_t{64} * 1024;
 constexpr size_t kTailBytes = 4096;
 // What an orderly end may take beyond the grace of the commands.
 constexpr std::chrono::milliseconds kPowerOffMs{2000};
@@ -42,6 +42,8 @@ bool Session::writes_to_host() const {
 }
 
 void Session::add_console(const std::string& bytes) {
+  if (log_enabled(LogLevel::kDebug)) log(LogLevel::kDebug, number_, "console: " + bytes);
+  const std::lock_guard lock(mutex_);
   console_ += bytes;
   if (console_.size() > 2 * kConsoleBytes) console_.erase(0, console_.size() - kConsoleBytes);
 }
@@ -80,8 +82,9 @@ void Session::fail(Error error) {
   if (!decided_) {
     if (error.stage.empty()) error.stage = stage_;
     error.elapsed_ms = elapsed_ms();
-    if (error.console.empty()) error.console = tail_of(console_);
+    if (error.console.empty()) error.console = tail_of(console());
     failure_ = error;
+    log(LogLevel::kError, number_, error.message);
   }
   finish(EndKind::kError, 1, error.message, Descent::kAtOnce);
   teardown();
@@ -91,6 +94,7 @@ void Session::finish(EndKind kind, int32_t exit_code, std::string message, Desce
                      uint32_t grace_ms) {
   if (decided_) return;
   decided_ = End{kind, exit_code, std::move(message)};
+  log(LogLevel::kInfo, number_, decided_->message);
   ready_timer_.cancel();
   if (descent == Descent::kOrderly && phase_ == GuestPhase::kReady) {
     begin_shutdown(grace_ms);
@@ -101,6 +105,8 @@ void Session::finish(EndKind kind, int32_t exit_code, std::string message, Desce
 
 void Session::begin_shutdown(uint32_t grace_ms) {
   phase_ = GuestPhase::kShutdown;
+  // A paused guest would not hear it.
+  if (state() == State::kPaused) vmm_->request("resume", nlohmann::json::object(), [](auto&&) {});
   guest_->send(wire::Type::kShutdown, 0, 0, wire::encode(wire::Shutdown{grace_ms}));
   end_timer_.expires_after(std::chrono::milliseconds(grace_ms) + kPowerOffMs);
   end_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
