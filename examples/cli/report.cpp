@@ -11,6 +11,18 @@ bool is_c1(std::string_view text, std::size_t at) {
   return byte(at) == 0xc2 && at + 1 < text.size() && byte(at + 1) >= 0x80 && byte(at + 1) < 0xa0;
 }
 
+constexpr std::size_t kConsoleLines = 24;
+
+std::string_view last_lines(std::string_view text) {
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  std::size_t at = text.size();
+  for (std::size_t i = 0; i < kConsoleLines; ++i) {
+    at = text.rfind('\n', at - 1);
+    if (at == std::string_view::npos || at == 0) return text;
+  }
+  return text.substr(at + 1);
+}
+
 void print_console(std::string_view console) {
   while (!console.empty()) {
     const auto end = console.find('\n');
@@ -45,11 +57,11 @@ void report(std::string_view message) {
 
 void report(const vmette::Error& error) {
   report(error.message());
-  if (error.code() != vmette::ErrorCode::kStartFailed && error.console().empty()) return;
+  if (error.code() != vmette::ErrorCode::kStartFailed) return;
   std::cerr << "  stage " << error.stage() << ", after " << error.elapsed().count() << " ms\n";
   if (error.console().empty()) return;
   std::cerr << "  the console's last lines:\n";
-  print_console(error.console());
+  print_console(last_lines(error.console()));
 }
 
 }  // namespace vmette_cli

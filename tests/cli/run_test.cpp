@@ -39,6 +39,13 @@ TEST_CASE("stdin reaches the command and comes back unchanged") {
   CHECK((ending.out == bytes));
 }
 
+TEST_CASE("without a command the guest's shell reads its script from stdin") {
+  const Ending ending = run_cli({"--quiet"}, "echo $((6 * 7))\nexit 3\n");
+  INFO(ending.err);
+  CHECK(ending.out == "42\n");
+  CHECK(ending.code == 3);
+}
+
 TEST_CASE("a command that a signal ends gives 128 and the signal's number") {
   CHECK(run_cli({"--quiet", "--exec", "kill -TERM $$"}).code == 143);
   CHECK(run_cli({"--quiet", "--exec", "kill -KILL $$"}).code == 137);
@@ -79,6 +86,7 @@ TEST_CASE("a program that is not in the guest is an error that names it") {
   INFO(ending.err);
   CHECK(ending.code == 1);
   CHECK(ending.out.empty());
+  CHECK(count_lines(ending.err) == 1);
   CHECK(ending.err.find("no-such-program") != std::string::npos);
   CHECK(run_cli({"--quiet", "--exec", "no-such-program"}).code == 127);
 }
@@ -137,6 +145,7 @@ TEST_CASE("a boot that panics ends with the stage, the time and the console's la
   CHECK(ending.err.find(" ms\n") != std::string::npos);
   CHECK(ending.err.find("  | ") != std::string::npos);
   CHECK(ending.err.find("panic") != std::string::npos);
+  CHECK(count_lines(ending.err) < 30);
 }
 
 TEST_CASE("SIGTERM, SIGINT and SIGHUP end the machine with 128 and the signal's number") {

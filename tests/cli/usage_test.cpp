@@ -1,3 +1,6 @@
+#include <unistd.h>
+
+#include <cstdio>
 #include <fstream>
 
 #include "cli/cli.h"
@@ -181,6 +184,34 @@ TEST_CASE("a root that is no directory spec ends with one line and exit code 1")
     CHECK(ending.err.find("'" + spec + "'") != std::string::npos);
     CHECK(ending.err.find("directories only") != std::string::npos);
   }
+}
+
+TEST_CASE("an option whose feature comes later ends with one line and exit code 1") {
+  std::FILE* image = std::tmpfile();  // has no name that could stay behind
+  REQUIRE(image != nullptr);
+  const std::string disk =
+      "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(::fileno(image));
+  const std::vector<std::pair<Words, std::string>> cases = {
+      {{"--share", "src=/"}, "shares"},
+      {{"--disk", disk}, "disks"},
+      {{"--scratch", "1G"}, "scratch_mib"},
+      {{"--net"}, "net"},
+      {{"--vsock-port", "9000"}, "vsock_port"},
+      {{"--guest-vsock-port", "9000"}, "guest_vsock_port"},
+      {{"--build-snapshot", "x"}, "build_snapshot"},
+      {{"--resume-snapshot", "x"}, "resume_snapshot"},
+  };
+  for (const auto& [words, field] : cases) {
+    Words line = words;
+    line.insert(line.end(), {"--exec", "true"});
+    const Ending ending = run_cli(line);
+    INFO(join(line) << "\n" << ending.err);
+    CHECK(ending.code == 1);
+    CHECK(ending.out.empty());
+    CHECK(count_lines(ending.err) == 1);
+    CHECK(ending.err.rfind("vmette: error: " + field, 0) == 0);
+  }
+  std::fclose(image);
 }
 
 TEST_CASE("a root directory that does not exist ends with one line that names it") {
