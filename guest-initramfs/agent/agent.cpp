@@ -38,7 +38,7 @@ Agent::Agent(UniqueFd port, Modules& modules, Uevents& devices, uint64_t start_u
       devices_(devices),
       start_us_(start_us),
       null_(open("/dev/null", O_RDWR | O_CLOEXEC)),
-      commands_({loop_, control_, root_, base_env_, null_.get(), nullptr}),
+      commands_({loop_, control_, root_, cgroups_, base_env_, null_.get(), nullptr}),
       power_off_(loop_, control_, root_),
       children_(loop_, *this) {
   if (!null_) die("no /dev/null");
@@ -131,6 +131,7 @@ void Agent::apply(const wire::Setup& setup) {
   bring_up_loopback();
   ready.steps.push_back({"identity", uptime_us()});
   root_ = set_up_root(setup, modules_, devices_, ready.steps);
+  cgroups_.open(root_.cgroups.get());
   base_env_ = setup.env;
   state_ = State::kReady;
   ready.now_us = uptime_us();

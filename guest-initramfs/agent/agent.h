@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "cgroups.h"
 #include "commands.h"
 #include "control.h"
 #include "loop.h"
@@ -66,6 +67,7 @@ class Agent final : private ControlStream::Peer {
   uint64_t start_us_;
   State state_ = State::kGreeted;
   RootFs root_;
+  Cgroups cgroups_;
   wire::EnvList base_env_;
   UniqueFd null_;
   Commands commands_;

@@ -7,11 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
-#include "accounts.h"
 #include "launch.h"
-#include "spawn.h"
+#include "process_list.h"
 #include "system.h"
 #include "terminal.h"
 
@@ -84,6 +85,10 @@ Command::Command(CommandContext& context, uint64_t stream)
       out_(context.loop, context.control, *this, stream, wire::Channel::kStdout),
       err_(context.loop, context.control, *this, stream, wire::Channel::kStderr) {}
 
+Command::~Command() {
+  context_.cgroups.retire(std::move(cgroup_));
+}
+
 std::optional<wire::Failure> Command::start(const wire::Exec& request) {
   const int root = context_.root.directory.get();
   Account account;
@@ -96,21 +101,28 @@ std::optional<wire::Failure> Command::start(const wire::Exec& request) {
   if (const int error = open_streams(request, account.uid, ends); error != 0)
     return wire::Failure{request.tty ? "tty" : "spawn", error, "",
                          "cannot open the command's streams: " + error_text(error)};
-  SpawnRequest spawning;
-  spawning.launch = &launch;
-  spawning.account = &account;
-  if (!request.cwd.empty()) spawning.cwd = request.cwd.c_str();
-  for (int i = 0; i < 3; ++i) spawning.fds[i] = ends.fds[i];
-  spawning.terminal = request.tty.has_value();
-  spawning.root = context_.root.needs_chroot ? root : -1;
-  spawning.proc = context_.root.proc.get();
-  start_us_ = uptime_us();
-  const SpawnResult result = spawn(spawning);
+  const SpawnResult result = spawn_with(request, account, launch, ends.fds);
   if (result.pid < 0) return spawn_failure(result, request, launch);
   pid_ = result.pid;
   context_.control.send(wire::Type::kStarted, 0, stream_,
                         encode(wire::Started{static_cast<uint32_t>(pid_), start_us_}));
   return std::nullopt;
+}
+
+SpawnResult Command::spawn_with(const wire::Exec& request, const Account& account,
+                                const Launch& launch, const int (&fds)[3]) {
+  cgroup_ = context_.cgroups.take();
+  SpawnRequest spawning;
+  spawning.launch = &launch;
+  spawning.account = &account;
+  if (!request.cwd.empty()) spawning.cwd = request.cwd.c_str();
+  std::copy(std::begin(fds), std::end(fds), spawning.fds);
+  spawning.terminal = request.tty.has_value();
+  spawning.root = context_.root.needs_chroot ? context_.root.directory.get() : -1;
+  spawning.proc = context_.root.proc.get();
+  spawning.cgroup = cgroup_.directory.get();
+  start_us_ = uptime_us();
+  return spawn(spawning);
 }
 
 int Command::open_streams(const wire::Exec& request, uid_t uid, Ends& ends) {
@@ -171,21 +183,42 @@ bool Command::credit(const wire::Frame& frame) {
 void Command::close(wire::Channel channel) {
   if (channel == wire::Channel::kStdin) return;
   (channel == wire::Channel::kStdout ? out_ : err_).close();
-  if (channel == wire::Channel::kStdout && terminal_) {
-    // The last master closed hangs the terminal up.
-    in_.close();
-    terminal_.reset();
-  }
 }
 
 void Command::signal(const wire::Signal& request) {
-  if (exited_ || request.number < 1 || request.number > 64) return;
-  if (request.scope == wire::SignalScope::kProcess) {
+  if (request.number < 1 || request.number > 64) return;
+  if (request.scope == wire::SignalScope::kTree) {
+    signal_tree(request.number);
+  } else if (request.scope == wire::SignalScope::kGroup) {
+    signal_group(request.number);
+  } else if (!exited_) {
     kill(pid_, request.number);
-    return;
   }
+}
+
+void Command::signal_group(int number) {
   const pid_t foreground = terminal_ ? foreground_group(terminal_.get()) : 0;
-  kill(foreground > 0 ? -foreground : -pid_, request.number);
+  if (foreground > 0) {
+    kill(-foreground, number);
+  } else if (!exited_) {
+    kill(-pid_, number);
+  } else {
+    // The group may be empty by now and its number in use for another one.
+    for (const pid_t pid : tree())
+      if (getpgid(pid) == pid_) kill(pid, number);
+  }
+}
+
+void Command::signal_tree(int number) {
+  if (!exited_) kill(pid_, number);
+  if (number == SIGKILL && cgroup_.valid() && kill_members(cgroup_)) return;
+  for (const pid_t pid : tree())
+    if (pid != pid_) kill(pid, number);
+}
+
+std::vector<pid_t> Command::tree() const {
+  if (cgroup_.valid()) return members(cgroup_);
+  return tree_of(list_processes(context_.root.proc.get()), pid_);
 }
 
 void Command::resize(const wire::WindowSize& size) {
@@ -196,6 +229,10 @@ void Command::exited(int status, const rusage& usage) {
   wire::Exit message;
   message.signalled = WIFSIGNALED(status);
   message.status = message.signalled ? WTERMSIG(status) : WEXITSTATUS(status);
+  // A shell reports its child's SIGKILL as its own exit code.
+  const bool killed =
+      message.signalled ? message.status == SIGKILL : message.status == 128 + SIGKILL;
+  message.oom = killed && cgroup_.valid() && had_oom_kill(cgroup_);
   message.out_bytes = out_.bytes_by_now();
   message.err_bytes = err_.bytes_by_now();
   message.wall_us = uptime_us() - start_us_;
@@ -208,7 +245,11 @@ void Command::exited(int status, const rusage& usage) {
 }
 
 void Command::output_ended() {
-  if (out_.ended()) terminal_.reset();
+  if (terminal_ && out_.ended()) {
+    // The last master closed hangs the terminal up.
+    in_.close();
+    terminal_.reset();
+  }
   report_when_over();
 }
 

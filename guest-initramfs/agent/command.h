@@ -10,11 +10,13 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "cgroups.h"
 #include "control.h"
 #include "input_stream.h"
 #include "loop.h"
 #include "output_stream.h"
 #include "root_fs.h"
+#include "spawn.h"
 #include "wire/messages.h"
 
 namespace vmette::agent {
@@ -24,6 +26,7 @@ struct CommandContext {
   Loop& loop;
   ControlStream& control;
   const RootFs& root;
+  Cgroups& cgroups;
   const wire::EnvList& base_env;
   int null_fd;                      // /dev/null
   std::vector<uint64_t>* finished;  // streams over since the last sweep
@@ -32,6 +35,7 @@ struct CommandContext {
 class Command final : private StreamOwner {
  public:
   Command(CommandContext& context, uint64_t stream);
+  ~Command();
 
   // Starts the process. Nothing when it runs, else why not; then the command is to be destroyed.
   std::optional<wire::Failure> start(const wire::Exec& request);
@@ -52,10 +56,15 @@ class Command final : private StreamOwner {
  private:
   struct Ends;
 
+  SpawnResult spawn_with(const wire::Exec& request, const Account& account, const Launch& launch,
+                         const int (&fds)[3]);
   int open_streams(const wire::Exec& request, uid_t uid, Ends& ends);
   int open_terminal_streams(const wire::Exec& request, uid_t uid, Ends& ends);
   int open_pipe_streams(const wire::Exec& request, Ends& ends);
   int open_output(OutputStream& stream, UniqueFd& end);
+  void signal_group(int number);
+  void signal_tree(int number);
+  [[nodiscard]] std::vector<pid_t> tree() const;
   void output_ended() override;
   void report_when_over();
 
@@ -65,6 +74,7 @@ class Command final : private StreamOwner {
   bool exited_ = false;
   bool stdin_wanted_ = false;
   uint64_t start_us_ = 0;
+  Cgroup cgroup_;
   UniqueFd terminal_;  // the master once more, for size and foreground group; closed with stdout
   InputStream in_;
   OutputStream out_;

@@ -43,8 +43,10 @@ bool Commands::reap() {
 }
 
 void Commands::sweep() {
+  if (finished_.empty()) return;
   for (const uint64_t stream : finished_) by_stream_.erase(stream);
   finished_.clear();
+  context_.cgroups.tidy();
 }
 
 }  // namespace vmette::agent

@@ -28,7 +28,8 @@ class Commands {
   // Collects every process that has ended, orphans included. True when none is left at all.
   bool reap();
 
-  // Forgets the commands of which nothing is left to say. Between turns of the loop only.
+  // Forgets the commands of which nothing is left to say; between turns of the loop, after output
+  // has been written.
   void sweep();
 
  private:

@@ -70,7 +70,8 @@ Mount host_share(Modules& modules, bool virtiofs, const std::string& tag, bool r
   }
   modules.load("9pnet_virtio");
   modules.load("9p");
-  what.options = "trans=virtio,version=9p2000.L,msize=524288,cache=";
+  // The transport's limit.
+  what.options = "trans=virtio,version=9p2000.L,msize=512000,cache=";
   // mmap keeps no names and no data but those that are mapped: what the host changes is seen.
   what.options += cached ? "loose" : "mmap";
   return what;

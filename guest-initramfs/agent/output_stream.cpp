@@ -59,9 +59,9 @@ Source::Pulled OutputStream::pull(std::span<std::byte> room) {
   result.bytes = take_kept(room);
   if (result.bytes < room.size()) result.bytes += read_into(room.subspan(result.bytes));
   sent_ += result.bytes;
+  if (!discard_) credit_.spend(static_cast<uint32_t>(result.bytes));
   const bool over = drained();
   if (!discard_) {
-    credit_.spend(static_cast<uint32_t>(result.bytes));
     result.flags = wire::channel_flags(channel_, over);
     result.send = over || result.bytes > 0;
   }

@@ -90,9 +90,7 @@ void mount_shares(const std::vector<wire::ShareSetup>& shares, Modules& modules)
 UniqueFd mount_cgroups() {
   constexpr const char* kPath = "/sys/fs/cgroup";
   if (try_mount({"cgroup2", "cgroup2", kPath, kKernelFlags, ""}) != 0) return {};
-  UniqueFd directory(open(kPath, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  write_file(directory.get(), "cgroup.subtree_control", "+memory");
-  return directory;
+  return UniqueFd(open(kPath, O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
 void write_missing_files() {

@@ -20,8 +20,7 @@ void mount_scratch(const wire::Root& root);
 // below /mnt is created in a small tmpfs that hides /mnt. Throws SetupError of stage "share".
 void mount_shares(const std::vector<wire::ShareSetup>& shares, Modules& modules);
 
-// The cgroup2 hierarchy at /sys/fs/cgroup with the memory controller on, as an O_PATH descriptor;
-// invalid where the kernel has none.
+// The cgroup2 hierarchy at /sys/fs/cgroup, as an O_PATH descriptor; invalid where there is none.
 UniqueFd mount_cgroups();
 
 // /etc/hosts, unless there is one.

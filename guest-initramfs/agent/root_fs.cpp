@@ -129,6 +129,8 @@ RootFs set_up_root(const wire::Setup& setup, Modules& modules, Uevents& devices,
   const auto step = [&](const char* name) { steps.push_back({name, uptime_us()}); };
   RootFs root;
   root.proc.reset(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  // The agent's own mount, so that a root without /sys has control groups all the same.
+  root.cgroups = mount_cgroups();
   const bool own = setup.root.kind == wire::RootKind::kInitramfs;
   const bool read_only = setup.root.upper == wire::UpperKind::kNone;
   const auto populate = [&] {
@@ -136,7 +138,7 @@ RootFs set_up_root(const wire::Setup& setup, Modules& modules, Uevents& devices,
     mount_scratch(setup.root);
     mount_shares(setup.shares, modules);
     write_missing_files();
-    root.cgroups = mount_cgroups();
+    if (!own) mount_cgroups();
     root.directory.reset(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   };
   if (own) {
