@@ -132,7 +132,11 @@ void Session::publish_end() {
     const std::lock_guard lock(mutex_);
     state_ = State::kEnded;
     end_ = *decided_;
-    if (!was_ready_ && failure_) start_error_ = std::move(failure_);
+    if (!was_ready_ && failure_) {
+      start_error_ = std::move(failure_);
+      // Whatever a guest does wrong before it is ready, to the caller the start has failed.
+      if (start_error_->code == Code::kGuest) start_error_->code = Code::kStartFailed;
+    }
   }
   ready_event_.set();
   end_event_.set();
