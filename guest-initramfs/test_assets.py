@@ -187,6 +187,12 @@ class ModulesTest(unittest.TestCase):
         with self.assertRaisesRegex(modules.MissingModule, "^9pnet$"):
             modules.collect(self.tree(without=["9pnet"]))
 
+    def test_a_signature_is_cut_off_and_nothing_else(self):
+        plain = module("jbd2")
+        trailer = struct.pack(">8xI", 5) + b"~Module signature appended~\n"
+        self.assertEqual(modules.unsigned(plain + b"RSA!!" + trailer), plain)
+        self.assertEqual(modules.unsigned(plain), plain)
+
     def test_the_checksum_asked_for_by_algorithm_becomes_a_dependency(self):
         self.assertEqual(modules.depends(module("jbd2", "pre: crypto-crc32c")),
                          ["crc32c_generic", "jbd2"])
