@@ -54,7 +54,7 @@ def cache_folder(kind):
 
 def fetch(arch):
     """The path of the newest stock generic kernel package, from the cache or the distribution."""
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+    if not shutil.which("apt-get"):
         raise Failure("this system has no apt-get to fetch Debian's kernel with: give a "
                       f"linux-image-*-{DEBIAN_ARCH[arch]} package file with {_OPTION}")
     record = _newest(arch)
@@ -118,6 +118,8 @@ def unpack(package, folder, options):
     """Writes the three outputs from that package file."""
     if not os.path.isfile(package):
         raise Failure(f"there is no package file {package} ({_OPTION})")
+    if not shutil.which("dpkg-deb"):
+        raise Failure("there is no dpkg-deb to unpack the package with: install dpkg")
     subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
     name, version = subprocess.run(
         ["dpkg-deb", "-W", "--showformat=${Package}\n${Version}", package],

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Tests of the boot files that this build has made, in the folder VMETTE_BUILT_ASSETS."""
+"""Tests of the boot files that this build has made, in the folder VMETTE_BUILT_ASSETS, and of the
+tuned set below it where one was built."""
 
 import hashlib
 import json
@@ -13,20 +14,23 @@ import initramfs
 import kernel_image
 from test_assets import entries
 
-FOLDER = os.environ["VMETTE_BUILT_ASSETS"]
+STOCK = os.environ["VMETTE_BUILT_ASSETS"]
+TUNED = os.path.join(STOCK, "tuned")
 
 
-def read(name):
-    with open(os.path.join(FOLDER, name), "rb") as file:
-        return file.read()
+class StockSetTest(unittest.TestCase):
+    folder = STOCK
 
-
-class BuiltAssetsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.manifest = json.loads(read("manifest.json"))
-        cls.archive = read("initramfs.cpio")
+        cls.manifest = json.loads(cls.read("manifest.json"))
+        cls.archive = cls.read("initramfs.cpio")
         cls.files = {name: data for name, _, data in entries(cls.archive)}
+
+    @classmethod
+    def read(cls, name):
+        with open(os.path.join(cls.folder, name), "rb") as file:
+            return file.read()
 
     def matches(self, data, described):
         self.assertEqual(len(data), described["size"])
@@ -34,17 +38,17 @@ class BuiltAssetsTest(unittest.TestCase):
 
     def test_the_manifest_describes_the_files_beside_it(self):
         for part in ("kernel", "initramfs"):
-            self.matches(read(self.manifest[part]["file"]), self.manifest[part])
+            self.matches(self.read(self.manifest[part]["file"]), self.manifest[part])
         self.matches(self.files["init"], self.manifest["agent"])
 
     def test_the_kernel_is_one_that_the_hypervisors_boot(self):
-        kernel_image.check(self.manifest["arch"], read(self.manifest["kernel"]["file"]))
+        kernel_image.check(self.manifest["arch"], self.read(self.manifest["kernel"]["file"]))
 
     def test_the_initramfs_keeps_to_its_size(self):
         self.assertLessEqual(len(self.archive), initramfs.MAX_INITRAMFS_BYTES)
 
     def test_every_module_is_there_with_all_it_depends_on(self):
-        lines = self.files["lib/modules/vmette/modules.dep"].decode().splitlines()
+        lines = self.files.get("lib/modules/vmette/modules.dep", b"").decode().splitlines()
         table = {name: needs.split() for name, needs in (line.split(":") for line in lines)}
         self.assertEqual(sorted(table), self.manifest["modules"])
         for name, needs in table.items():
@@ -54,7 +58,7 @@ class BuiltAssetsTest(unittest.TestCase):
 
     def test_the_same_inputs_give_the_same_bytes_again(self):
         with tempfile.TemporaryDirectory() as folder:
-            modules = os.path.join(FOLDER, "modules.tar")
+            modules = os.path.join(STOCK, "modules.tar") if self.manifest["modules"] else ""
             with open(os.path.join(folder, "agent"), "wb") as file:
                 file.write(self.files["init"])
             with open(os.path.join(folder, "busybox"), "wb") as file:
@@ -71,6 +75,14 @@ class BuiltAssetsTest(unittest.TestCase):
                            cwd=os.path.dirname(os.path.abspath(__file__)), check=True)
             with open(again, "rb") as file:
                 self.assertEqual(file.read(), self.archive)
+
+
+@unittest.skipUnless(os.path.exists(os.path.join(TUNED, "manifest.json")), "no tuned kernel here")
+class TunedSetTest(StockSetTest):
+    folder = TUNED
+
+    def test_the_kernel_needs_no_modules(self):
+        self.assertEqual(self.manifest["modules"], [])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+# Sourced by ./quickstart and ./test: installs what is missing and configures the build.
+# Debian and what descends from it get their packages by apt-get; others get a list of names.
+
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+
+case $(uname -m) in
+  aarch64 | arm64) machine=aarch64 qemu_package=qemu-system-arm kernel_meta=linux-image-arm64 ;;
+  *) machine=x86_64 qemu_package=qemu-system-x86 kernel_meta=linux-image-amd64 ;;
+esac
+
+build_packages="g++ binutils meson ninja-build pkg-config ccache python3 libboost-dev libfmt-dev
+  nlohmann-json3-dev $qemu_package qemu-system-common busybox-static"
+test_packages="catch2 clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev"
+
+say() { printf '%s\n' "$*"; }
+die() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+# Runs a command as root.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo --preserve-env=DEBIAN_FRONTEND "$@"
+  else
+    die "please run as root, there is no sudo here: $*"
+  fi
+}
+
+apt() { as_root apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"; }
+
+# The words that name packages which are not installed.
+missing_packages() {
+  local package
+  for package in "$@"; do
+    case $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) in
+      installed) ;;
+      *) printf '%s ' "$package" ;;
+    esac
+  done
+}
+
+# Installs those of the named packages that are missing.
+install_packages() {
+  command -v apt-get >/dev/null && command -v dpkg-query >/dev/null || {
+    name_packages
+    return
+  }
+  local missing
+  missing=$(missing_packages "$@")
+  # The guest's kernel is downloaded by its newest version, so apt must know of one.
+  if [ -n "$missing" ] || ! apt-cache show "$kernel_meta" >/dev/null 2>&1; then
+    package_lists_known $missing || {
+      say "Updating apt's package lists"
+      apt update
+    }
+  fi
+  [ -n "$missing" ] || return 0
+  say "Installing: $missing"
+  # A list from yesterday can name files that are gone: fetch new lists and try once more.
+  apt install -y --no-install-recommends $missing || {
+    apt update
+    apt install -y --no-install-recommends $missing
+  } || die "apt-get could not install: $missing"
+}
+
+package_lists_known() {
+  local package
+  for package in "$kernel_meta" "$@"; do
+    apt-cache show "$package" >/dev/null 2>&1 || return 1
+  done
+}
+
+# Those of the named packages that this distribution has.
+packaged() {
+  local package
+  for package in "$@"; do
+    if ! command -v apt-cache >/dev/null || apt-cache show "$package" >/dev/null 2>&1; then
+      printf '%s ' "$package"
+    fi
+  done
+}
+
+name_packages() {
+  command -v meson >/dev/null && command -v ninja >/dev/null && return
+  cat >&2 <<'END'
+This system has no apt-get. Please install these and start again:
+  Fedora:   qemu-system-x86-core busybox dpkg meson ninja-build gcc-c++ boost-devel fmt-devel json-devel catch-devel ccache
+  Arch:     qemu-system-x86 busybox dpkg meson ninja gcc boost fmt nlohmann-json catch2 ccache
+  Homebrew: qemu meson ninja pkg-config boost fmt nlohmann-json catch2 ccache
+The guest's kernel comes from a Debian package; give its file with -Dkernel_package=FILE.deb
+(docs/guest-assets.md), or build without the guest's boot files with -Dguest=false.
+END
+  exit 1
+}
+
+# configure DIR [OPTION...]: sets up a build directory unless it is there; options given for one
+# that is there are changed in it.
+configure() {
+  local dir=$1
+  shift
+  if [ ! -f "$dir/build.ninja" ]; then
+    meson setup "$dir" "$@"
+  elif [ $# -gt 0 ]; then
+    meson configure "$dir" "$@"
+  fi
+}
