@@ -35,7 +35,7 @@ void GuestClient::close() {
   closed_ = true;
   callbacks_ = {};
   ErrorCode ignored;
-  stream_.close(ignored);
+  (void)stream_.close(ignored);
 }
 
 void GuestClient::lose(std::string why) {

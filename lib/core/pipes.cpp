@@ -97,7 +97,7 @@ void PipeWriter::flush() {
 void PipeWriter::close() {
   if (!pipe_.is_open()) return;
   ErrorCode ignored;
-  pipe_.close(ignored);
+  (void)pipe_.close(ignored);
   const bool complete = ending_ && buffer_.empty();
   buffer_ = {};
   written_ = 0;
@@ -117,7 +117,7 @@ void PipeReader::allow(size_t bytes) {
 void PipeReader::close() {
   callbacks_ = {};
   ErrorCode ignored;
-  pipe_.close(ignored);
+  (void)pipe_.close(ignored);
 }
 
 void PipeReader::wait() {

@@ -267,7 +267,7 @@ void Session::start_main() {
                       "config"));
   auto created = Process::create(reactor_.io(), std::move(spec));
   if (!created) return fail(created.error());
-  const auto process = created.value();
+  const auto& process = created.value();
   {
     const std::lock_guard lock(mutex_);
     main_ = process;
