@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
+#include <utility>
 
 #include "launch.h"
 #include "process_list.h"
@@ -23,22 +24,33 @@ constexpr size_t kMaxAccountFile = 4 * 1024 * 1024;
 // One window of credit: a command may run that far ahead of a host that is busy elsewhere.
 constexpr int kPipeBytes = wire::kInitialCredit;
 
-std::string read_in_root(int root, const char* path) {
+// A file that does not exist reads as an empty one. 0 or an errno.
+int read_in_root(int root, const char* path, std::string& text) {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   how.resolve = RESOLVE_IN_ROOT;
   const UniqueFd file(static_cast<int>(syscall(SYS_openat2, root, path, &how, sizeof how)));
-  if (!file) return {};
-  return read_fd(file.get(), kMaxAccountFile).value_or(std::string());
+  if (!file) return errno == ENOENT ? 0 : errno;
+  auto content = read_fd(file.get(), kMaxAccountFile);
+  if (!content) return errno;
+  text = std::move(*content);
+  return 0;
 }
 
-std::string look_up_account(int root, const std::string& spec, Account& account) {
+std::optional<wire::Failure> look_up_account(int root, const std::string& spec, Account& account) {
   if (spec.empty()) {
     account = root_account();
-    return {};
+    return std::nullopt;
   }
-  return find_account(spec, read_in_root(root, "/etc/passwd"), read_in_root(root, "/etc/group"),
-                      account);
+  std::string passwd;
+  std::string group;
+  for (auto [path, text] : {std::pair{"/etc/passwd", &passwd}, std::pair{"/etc/group", &group}})
+    if (const int error = read_in_root(root, path, *text); error != 0)
+      return wire::Failure{"user", error, path, "cannot read " + std::string(path) + ": " +
+                                                    error_text(error)};
+  std::string error = find_account(spec, passwd, group, account);
+  if (error.empty()) return std::nullopt;
+  return wire::Failure{"user", ENOENT, spec, std::move(error)};
 }
 
 wire::Failure spawn_failure(const SpawnResult& result, const wire::Exec& request,
@@ -92,8 +104,7 @@ Command::~Command() {
 std::optional<wire::Failure> Command::start(const wire::Exec& request) {
   const int root = context_.root.directory.get();
   Account account;
-  if (std::string error = look_up_account(root, request.user, account); !error.empty())
-    return wire::Failure{"user", EINVAL, request.user, std::move(error)};
+  if (auto failure = look_up_account(root, request.user, account)) return failure;
   Launch launch;
   if (std::string error = build_launch(context_.base_env, request, account, launch); !error.empty())
     return wire::Failure{"exec", EINVAL, request.argv[0], std::move(error)};

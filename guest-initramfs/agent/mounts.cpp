@@ -38,23 +38,30 @@ int try_mount(const Mount& what) {
   return result == 0 ? 0 : errno;
 }
 
-void mount_or_throw(const char* stage, const Mount& what) {
+void mount_or_throw(const char* stage, const Mount& what, const std::string& as) {
   const int error = try_mount(what);
   if (error == 0) return;
-  std::string message = "cannot mount " + what.type + " \"" + what.source + "\" at " + what.target;
-  message +=
-      error == ENODEV ? ": the kernel does not know this file system" : ": " + error_text(error);
-  throw SetupError(stage, error, what.target, message);
+  std::string message = "cannot mount " + what.type + " \"" + what.source + "\" as " + as + ": ";
+  if (error == ENODEV) {
+    message += "the kernel does not know this file system";
+  } else if (what.type == "9p" && error == ENOENT) {
+    message += "the machine has no shared directory of that name";
+  } else if (what.type == "9p" && error == EBUSY) {
+    message += "a shared directory can be mounted once";
+  } else {
+    message += error_text(error);
+  }
+  throw SetupError(stage, error, what.source, message);
 }
 
 int make_directories(const std::string& path, mode_t mode) {
   for (size_t slash = path.find('/', 1); slash != std::string::npos;
        slash = path.find('/', slash + 1))
-    mkdir(path.substr(0, slash).c_str(), 0755);
+    if (mkdir(path.substr(0, slash).c_str(), 0755) != 0 && errno != EEXIST) return errno;
   if (mkdir(path.c_str(), 0700) == 0) return chmod(path.c_str(), mode) == 0 ? 0 : errno;
-  const int error = errno;
+  if (errno != EEXIST) return errno;
   struct stat info{};
-  if (stat(path.c_str(), &info) != 0) return error == EEXIST ? ENOENT : error;
+  if (stat(path.c_str(), &info) != 0) return errno;
   return S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
 }
 

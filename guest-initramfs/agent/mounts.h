@@ -20,8 +20,8 @@ struct Mount {
 
 // 0 or an errno.
 int try_mount(const Mount& what);
-// Throws SetupError that names what, where and why.
-void mount_or_throw(const char* stage, const Mount& what);
+// Throws SetupError that says what could not be mounted "as" what, and why.
+void mount_or_throw(const char* stage, const Mount& what, const std::string& as);
 
 // mkdir -p. 0 when `path` is a directory afterwards, else an errno.
 int make_directories(const std::string& path, mode_t mode = 0755);

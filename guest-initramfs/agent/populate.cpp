@@ -83,7 +83,7 @@ void mount_shares(const std::vector<wire::ShareSetup>& shares, Modules& modules)
       if (error == EROFS) message += "; choose a directory that the root has, or one below /mnt";
       throw SetupError("share", error, target, message);
     }
-    mount_or_throw("share", what);
+    mount_or_throw("share", what, target);
   }
 }
 

@@ -50,7 +50,7 @@ void mount_upper(const wire::Root& root, Modules& modules, Uevents& devices) {
     load_file_system(modules, what.type);
   }
   make_directories(what.target);
-  mount_or_throw("upper", what);
+  mount_or_throw("upper", what, "the writable layer");
   for (const char* name : {"/upper", "/work"}) {
     const std::string path = kUpper + std::string(name);
     if (const int error = make_directories(path); error != 0)
@@ -63,18 +63,19 @@ void mount_root(const wire::Root& root, Modules& modules, Uevents& devices) {
   make_directories(kRoot);
   if (root.upper == wire::UpperKind::kNone) {
     lower.target = kRoot;
-    mount_or_throw("root", lower);
+    mount_or_throw("root", lower, "the root");
     return;
   }
   lower.target = kLower;
   make_directories(kLower);
-  mount_or_throw("root", lower);
+  mount_or_throw("root", lower, "the root");
   mount_upper(root, modules, devices);
   modules.load("overlay");
   // redirect_dir: a directory of the lower layer can be renamed, as everywhere else.
   mount_or_throw("root", {"overlay", "overlay", kRoot, 0,
                           std::string("redirect_dir=on,lowerdir=") + kLower +
-                              ",upperdir=" + kUpper + "/upper,workdir=" + kUpper + "/work"});
+                              ",upperdir=" + kUpper + "/upper,workdir=" + kUpper + "/work"},
+                 "the root");
   // The overlay holds its layers; nobody needs to see them.
   umount2(kLower, MNT_DETACH);
   umount2(kUpper, MNT_DETACH);

@@ -69,7 +69,11 @@ std::string type_name(uint16_t type) {
 Decoder::Decoder(Sender sender) : sender_(sender), buffer_(kInitialBuffer, '\0') {}
 
 std::span<std::byte> Decoder::space() {
-  if (begin_ == end_) begin_ = end_ = 0;
+  if (begin_ == end_) {
+    begin_ = end_ = 0;
+    // What one large message needed is not kept for the life of the stream.
+    if (buffer_.size() > kInitialBuffer) buffer_ = std::string(kInitialBuffer, '\0');
+  }
   if (end_ == buffer_.size()) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;
