@@ -26,7 +26,7 @@ std::optional<Fields<Count>> find_line(std::string_view text,
     std::string_view line = take_until(text, '\n');
     Fields<Count> fields;
     for (auto& field : fields) field = take_until(line, ':');
-    if (wanted(fields)) return fields;
+    if (!fields[0].empty() && wanted(fields)) return fields;
   }
   return std::nullopt;
 }

@@ -21,6 +21,8 @@ constexpr const char* kPortName = "vmette.control";
 constexpr int kPortTimeoutMs = 20000;
 // Room for 4,096 commands with three pipes and a control group each.
 constexpr rlim_t kOpenFiles = 65536;
+// What commands may raise their own limit to.
+constexpr rlim_t kMostOpenFiles = 524288;
 
 struct CloseDirectory {
   void operator()(DIR* directory) const { closedir(directory); }
@@ -73,7 +75,7 @@ void prepare_process() {
   open_standard_streams();
   umask(022);
   signal(SIGPIPE, SIG_IGN);
-  const rlimit files{kOpenFiles, kOpenFiles};
+  const rlimit files{kOpenFiles, kMostOpenFiles};
   setrlimit(RLIMIT_NOFILE, &files);
   if (const int error = write_file(AT_FDCWD, "/proc/self/oom_score_adj", "-1000"); error != 0)
     console("cannot set oom_score_adj: " + error_text(error));

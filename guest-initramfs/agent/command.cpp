@@ -46,8 +46,8 @@ std::optional<wire::Failure> look_up_account(int root, const std::string& spec, 
   std::string group;
   for (auto [path, text] : {std::pair{"/etc/passwd", &passwd}, std::pair{"/etc/group", &group}})
     if (const int error = read_in_root(root, path, *text); error != 0)
-      return wire::Failure{"user", error, path, "cannot read " + std::string(path) + ": " +
-                                                    error_text(error)};
+      return wire::Failure{"user", error, path,
+                           "cannot read " + std::string(path) + ": " + error_text(error)};
   std::string error = find_account(spec, passwd, group, account);
   if (error.empty()) return std::nullopt;
   return wire::Failure{"user", ENOENT, spec, std::move(error)};

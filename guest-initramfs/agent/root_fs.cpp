@@ -72,9 +72,10 @@ void mount_root(const wire::Root& root, Modules& modules, Uevents& devices) {
   mount_upper(root, modules, devices);
   modules.load("overlay");
   // redirect_dir: a directory of the lower layer can be renamed, as everywhere else.
-  mount_or_throw("root", {"overlay", "overlay", kRoot, 0,
-                          std::string("redirect_dir=on,lowerdir=") + kLower +
-                              ",upperdir=" + kUpper + "/upper,workdir=" + kUpper + "/work"},
+  mount_or_throw("root",
+                 {"overlay", "overlay", kRoot, 0,
+                  std::string("redirect_dir=on,lowerdir=") + kLower + ",upperdir=" + kUpper +
+                      "/upper,workdir=" + kUpper + "/work"},
                  "the root");
   // The overlay holds its layers; nobody needs to see them.
   umount2(kLower, MNT_DETACH);

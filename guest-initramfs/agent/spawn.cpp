@@ -18,7 +18,8 @@
 namespace vmette::agent {
 namespace {
 
-constexpr rlimit kFileLimit{1024, 524288};
+// What select() can handle; the hard limit is inherited.
+constexpr rlim_t kOpenFiles = 1024;
 
 // Lives in memory that agent and child share. The child must not allocate, take a lock or touch
 // anything else of the agent's.
@@ -50,7 +51,10 @@ void set_up_process(Child& child) {
   if (request.root >= 0 && (fchdir(request.root) != 0 || chroot(".") != 0))
     fail(child, SpawnStage::kProcess, errno);
   if (syscall(SYS_close_range, 3, ~0U, 0) != 0) fail(child, SpawnStage::kProcess, errno);
-  if (setrlimit(RLIMIT_NOFILE, &kFileLimit) != 0) fail(child, SpawnStage::kProcess, errno);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) fail(child, SpawnStage::kProcess, errno);
+  files.rlim_cur = kOpenFiles < files.rlim_max ? kOpenFiles : files.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &files) != 0) fail(child, SpawnStage::kProcess, errno);
   umask(022);
 }
 

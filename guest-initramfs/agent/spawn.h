@@ -32,7 +32,7 @@ struct SpawnResult {
 };
 
 // The command leads a session of its own, has default signal actions, no blocked signal, no
-// descriptor above 2, umask 022, an open-files limit of 1024 (hard: 524288), and is as likely as
+// descriptor above 2, umask 022, an open-files limit of 1024 that it may raise, and is as likely as
 // any other to be chosen when memory runs out.
 SpawnResult spawn(const SpawnRequest& request);
 
