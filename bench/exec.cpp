@@ -1,0 +1,218 @@
+// bench/exec: what a command, a stream and a file cost in a live session, beside a minimal C
+// program that does the same in the same kernel through a raw virtio-serial port.
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+#include <vmette.hpp>
+
+#include "raw_machine.h"
+
+namespace {
+
+using namespace vmette::bench;
+using vmette::Exec;
+using vmette::Stdio;
+using vmette::Stream;
+
+constexpr int kRuns = 200;
+constexpr uint64_t kStreamBytes = uint64_t{256} << 20;
+constexpr uint64_t kThroughBytes = uint64_t{1} << 30;
+constexpr int kSideBySide = 8;
+
+template <class T>
+T need(vmette::result<T> result) {
+  if (!result) die(std::string(result.error().message()));
+  if constexpr (!std::is_void_v<T>) return std::move(result.value());
+}
+
+struct Floor {
+  double round_trip_ms = 0;
+  double fork_exec_ms = 0;
+  double relay_mb_s = 0;
+  double write_mb_s = 0;
+  double read_mb_s = 0;
+};
+
+double mb_s(uint64_t bytes, Clock::time_point start) {
+  return static_cast<double>(bytes) / 1e6 / seconds_since(start);
+}
+
+Floor measure_floor(const RawGuest& guest) {
+  RawMachine machine(guest);
+  machine.wait_ready();
+  Floor floor;
+  std::vector<double> trips;
+  machine.request('e', kRuns);
+  for (int i = 0; i < kRuns; ++i) {
+    const auto start = Clock::now();
+    machine.send("0123456789abcdef");
+    machine.receive(16);
+    trips.push_back(seconds_since(start) * 1e3);
+  }
+  floor.round_trip_ms = median(trips);
+  machine.request('f', 0);
+  floor.fork_exec_ms = std::strtod(machine.receive(16).c_str(), nullptr) / 1e3;
+  auto start = Clock::now();
+  machine.request('o', kStreamBytes);
+  machine.drain(kStreamBytes);
+  floor.relay_mb_s = mb_s(kStreamBytes, start);
+  start = Clock::now();
+  machine.request('w', kStreamBytes);
+  const std::string block(256 * 1024, 'x');
+  for (uint64_t sent = 0; sent < kStreamBytes; sent += block.size()) machine.send(block);
+  machine.receive(1);
+  floor.write_mb_s = mb_s(kStreamBytes, start);
+  start = Clock::now();
+  machine.request('r', kStreamBytes);
+  machine.drain(kStreamBytes);
+  floor.read_mb_s = mb_s(kStreamBytes, start);
+  return floor;
+}
+
+double exec_ms(vmette::Session& session) {
+  std::vector<double> times;
+  for (int i = 0; i < kRuns; ++i) {
+    Exec exec(std::vector<std::string>{"/bin/true"});
+    exec.set_stdout(Stdio::kNull).set_stderr(Stdio::kNull);
+    const auto start = Clock::now();
+    auto process = need(session.exec(exec));
+    need(process.wait());
+    times.push_back(seconds_since(start) * 1e3);
+  }
+  return median(times);
+}
+
+vmette::Process start_writer(vmette::Session& session, uint64_t bytes) {
+  Exec exec(std::vector<std::string>{"dd", "if=/dev/zero", "bs=65536",
+                                     fmt::format("count={}", bytes / 65536), "status=none"});
+  exec.set_stdout(Stdio::kPipe).set_stderr(Stdio::kNull);
+  return need(session.exec(exec));
+}
+
+uint64_t read_to_end(int fd) {
+  std::vector<char> chunk(256 * 1024);
+  uint64_t total = 0;
+  for (;;) {
+    const ssize_t got = read(fd, chunk.data(), chunk.size());
+    if (got <= 0) return total;
+    total += static_cast<uint64_t>(got);
+  }
+}
+
+double stdout_mb_s(vmette::Session& session) {
+  auto process = start_writer(session, kStreamBytes);
+  need(process.wait_started());
+  const auto start = Clock::now();
+  if (read_to_end(process.fd(Stream::kStdout)) != kStreamBytes) die("bytes are missing");
+  return mb_s(kStreamBytes, start);
+}
+
+// The slowest of several streams over their mean.
+double fairness(vmette::Session& session) {
+  std::vector<vmette::Process> processes;
+  for (int i = 0; i < kSideBySide; ++i)
+    processes.push_back(start_writer(session, kStreamBytes / kSideBySide));
+  std::vector<double> speeds(kSideBySide);
+  std::vector<std::thread> readers;
+  const auto start = Clock::now();
+  for (int i = 0; i < kSideBySide; ++i)
+    readers.emplace_back([&, i] {
+      const uint64_t bytes = read_to_end(processes[i].fd(Stream::kStdout));
+      speeds[i] = mb_s(bytes, start);
+    });
+  for (std::thread& reader : readers) reader.join();
+  double sum = 0;
+  for (const double speed : speeds) sum += speed;
+  return *std::min_element(speeds.begin(), speeds.end()) / (sum / kSideBySide);
+}
+
+// There and back through cat, every byte compared; MB/s of one direction.
+double through_cat(vmette::Session& session) {
+  Exec exec(std::vector<std::string>{"cat"});
+  exec.set_stdin(Stdio::kPipe).set_stdout(Stdio::kPipe);
+  auto process = need(session.exec(exec));
+  const auto byte_at = [](uint64_t at) { return static_cast<char>(at * 2654435761U >> 13); };
+  const auto start = Clock::now();
+  std::thread writer([&] {
+    std::vector<char> chunk(256 * 1024);
+    for (uint64_t at = 0; at < kThroughBytes;) {
+      for (size_t i = 0; i < chunk.size(); ++i) chunk[i] = byte_at(at + i);
+      for (size_t done = 0; done < chunk.size();) {
+        const ssize_t put =
+            write(process.fd(Stream::kStdin), chunk.data() + done, chunk.size() - done);
+        if (put <= 0) die("cat reads no more");
+        done += static_cast<size_t>(put);
+      }
+      at += chunk.size();
+    }
+    process.close_fd(Stream::kStdin);
+  });
+  std::vector<char> chunk(256 * 1024);
+  uint64_t total = 0;
+  for (;;) {
+    const ssize_t got = read(process.fd(Stream::kStdout), chunk.data(), chunk.size());
+    if (got <= 0) break;
+    for (ssize_t i = 0; i < got; ++i)
+      if (chunk[static_cast<size_t>(i)] != byte_at(total + static_cast<uint64_t>(i)))
+        die("a byte came back changed");
+    total += static_cast<uint64_t>(got);
+  }
+  writer.join();
+  if (total != kThroughBytes) die("bytes are missing");
+  return mb_s(kThroughBytes, start);
+}
+
+long peak_rss_kib() {
+  const std::string status = read_file("/proc/self/status");
+  const size_t at = status.find("VmHWM:");
+  return at == std::string::npos ? 0 : std::atol(status.c_str() + at + 6);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) die("usage: exec ASSETS BENCH_INIT");
+  const std::string assets = argv[1];
+  vmette::Config config;
+  config.set_kernel(assets + "/vmlinux").set_initramfs(assets + "/initramfs.cpio");
+  config.set_accel(vmette::Accel::kEmulation);
+  auto session = need(vmette::Session::create(config));
+  need(session.start());
+
+  const auto directory =
+      std::filesystem::temp_directory_path() / fmt::format("vmette-bench-{}", getpid());
+  std::filesystem::create_directories(directory);
+  RawGuest guest;
+  guest.kernel = assets + "/vmlinux";
+  guest.initramfs = directory / "initramfs.cpio";
+  guest.cmdline = std::string(session.cmdline()) + " bench=exec";
+  write_file(guest.initramfs, read_file(assets + "/initramfs.cpio") + init_archive(argv[2]));
+
+  fmt::print("bench/exec: medians of {} runs; streams of {} MiB\n", kRuns, kStreamBytes >> 20);
+  // The idle machine of the other side costs nothing meanwhile.
+  const Floor floor = measure_floor(guest);
+  std::filesystem::remove_all(directory);
+  fmt::print(
+      "  raw: port round trip {:.3f} ms, fork+exec {:.3f} ms, pipe to port {:.0f} MB/s, "
+      "port to file {:.0f} MB/s, file to port {:.0f} MB/s\n",
+      floor.round_trip_ms, floor.fork_exec_ms, floor.relay_mb_s, floor.write_mb_s, floor.read_mb_s);
+  const double exec = exec_ms(session);
+  const double streamed = stdout_mb_s(session);
+  const double fair = fairness(session);
+  fmt::print("  vmette: exec {:.3f} ms, stdout {:.0f} MB/s\n", exec, streamed);
+  verdict("exec / (fork+exec + round trip)", exec / (floor.fork_exec_ms + floor.round_trip_ms),
+          "<=", 1.5);
+  verdict("stdout / relay", streamed / floor.relay_mb_s, ">=", 0.8);
+  verdict("slowest of 8 streams / their mean", fair, ">=", 0.5);
+  const double through = through_cat(session);
+  fmt::print(
+      "  1 GiB through stdin and cat: {:.0f} MB/s, unchanged; peak RSS of this program {} KiB\n",
+      through, peak_rss_kib());
+  need(session.kill());
+  return 0;
+}
