@@ -16,9 +16,16 @@ size_t utf8_length(const std::string& text, size_t at) {
                         : lead >> 3 == 30 ? 4
                                           : 0;
   if (length == 0 || at + length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i)
-    if ((static_cast<unsigned char>(text[at + i]) & 0xc0) != 0x80) return 0;
-  return length;
+  // The value's bits, so that the forms which strict readers refuse are refused here.
+  constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
+  uint32_t value = length == 1 ? lead : lead & (0x7fU >> length);
+  for (size_t i = 1; i < length; ++i) {
+    const auto byte = static_cast<unsigned char>(text[at + i]);
+    if ((byte & 0xc0) != 0x80) return 0;
+    value = value << 6 | (byte & 0x3f);
+  }
+  const bool surrogate = value >= 0xd800 && value <= 0xdfff;
+  return value < kLeast[length] || value > 0x10ffff || surrogate ? 0 : length;
 }
 
 // The two forms of strerror_r.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "core/error.h"
 
@@ -17,6 +18,7 @@ using ErrorCode = boost::system::error_code;
 // Reads in one turn, so that a guest that never stops talking leaves time for the others.
 constexpr int kReadsPerTurn = 8;
 constexpr size_t kCompactBytes = size_t{1} << 20;
+constexpr size_t kBehindBytes = size_t{1} << 20;
 
 }  // namespace
 
@@ -38,10 +40,10 @@ void GuestClient::close() {
   (void)stream_.close(ignored);
 }
 
-void GuestClient::lose(std::string why) {
+void GuestClient::lose(const std::string& why) {
   const auto lost = std::move(callbacks_.lost);
   close();
-  if (lost) lost(std::move(why));
+  if (lost) lost(why);
 }
 
 void GuestClient::wait_readable() {
@@ -73,7 +75,9 @@ bool GuestClient::take_frames() {
     const auto status = decoder_.next(frame);
     if (status == wire::Decoder::Status::kMore) return true;
     if (status == wire::Decoder::Status::kBroken) {
-      lose(decoder_.error());
+      const auto broken = std::move(callbacks_.broken);
+      close();
+      broken(decoder_.error());
       return false;
     }
     const auto handler = callbacks_.frame;  // it may close this client
@@ -83,9 +87,10 @@ bool GuestClient::take_frames() {
 }
 
 void GuestClient::send(wire::Type type, uint16_t flags, uint64_t stream, std::string_view payload) {
-  if (closed_) return;
+  if (closed_ || deaf_) return;
   wire::append_frame(outgoing_, type, flags, stream, payload);
   if (!writing_) flush();
+  behind_ = behind_ || outgoing_.size() - sent_ > kBehindBytes;
 }
 
 void GuestClient::flush() {
@@ -94,12 +99,17 @@ void GuestClient::flush() {
                                 outgoing_.size() - sent_, MSG_NOSIGNAL);
     if (done < 0 && errno == EINTR) continue;
     if (done < 0 && errno == EAGAIN) break;
-    // The reading side tells of a dead peer.
-    if (done < 0) return;
+    if (done < 0) {
+      // What the guest said last is still to be read; the reading side tells of its end.
+      deaf_ = true;
+      sent_ = outgoing_.size();
+      break;
+    }
     sent_ += static_cast<size_t>(done);
   }
   if (sent_ == outgoing_.size()) {
     outgoing_.clear();
+    if (outgoing_.capacity() > kBehindBytes) outgoing_.shrink_to_fit();
     sent_ = 0;
     return;
   }
@@ -115,7 +125,11 @@ void GuestClient::wait_writable() {
   stream_.async_wait(stream_descriptor::wait_write,
                      [self = shared_from_this()](const ErrorCode& error) {
                        self->writing_ = false;
-                       if (!error && !self->closed_) self->flush();
+                       if (error || self->closed_) return;
+                       self->flush();
+                       if (!self->outgoing_.empty() || !std::exchange(self->behind_, false)) return;
+                       const auto caught_up = self->callbacks_.caught_up;  // it may close this
+                       if (caught_up) caught_up();
                      });
 }
 

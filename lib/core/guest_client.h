@@ -15,20 +15,27 @@ namespace vmette::core {
 // The library's end of docs/guest-protocol.md: cuts the control stream into frames and sends
 // frames. What frames mean is its listener's business. Reactor thread only.
 //
-// Memory: the decoder's buffer, and what has been queued and not yet sent; senders keep that
-// bounded by the guest's credit.
+// Memory: the decoder's buffer, and what has been queued and not yet sent. The guest's credit does
+// not bound that, because a hostile guest grants credit and reads nothing: senders stop at
+// behind() and go on at `caught_up`.
 class GuestClient : public std::enable_shared_from_this<GuestClient> {
  public:
   struct Callbacks {
     std::function<void(const wire::Frame&)> frame;
-    // The stream has ended or the guest broke the framing: one line. Nothing follows.
+    // The stream has ended: one line. Nothing follows.
     std::function<void(std::string)> lost;
+    // The guest broke the framing: one line. Nothing follows.
+    std::function<void(std::string)> broken;
+    // After behind(): everything is sent.
+    std::function<void()> caught_up;
   };
 
   GuestClient(boost::asio::io_context& io, UniqueFd stream, Callbacks callbacks);
 
   void start();
   void send(wire::Type type, uint16_t flags, uint64_t stream, std::string_view payload);
+  // So much is queued that what can wait should wait.
+  [[nodiscard]] bool behind() const { return behind_; }
   // No callback comes after it. Idempotent.
   void close();
 
@@ -38,7 +45,7 @@ class GuestClient : public std::enable_shared_from_this<GuestClient> {
   void read_frames();
   bool take_frames();
   void flush();
-  void lose(std::string why);
+  void lose(const std::string& why);
 
   boost::asio::posix::stream_descriptor stream_;
   Callbacks callbacks_;
@@ -46,6 +53,8 @@ class GuestClient : public std::enable_shared_from_this<GuestClient> {
   std::string outgoing_;
   size_t sent_ = 0;  // of outgoing_
   bool writing_ = false;
+  bool behind_ = false;
+  bool deaf_ = false;  // the peer takes nothing any more
   bool closed_ = false;
 };
 

@@ -15,7 +15,9 @@ namespace vmette::core {
 // Reactor thread only.
 class GuestStream {
  public:
-  using Send = std::function<void(wire::Type, uint16_t flags, std::string_view payload)>;
+  // Takes every frame. False: the guest is behind in reading; what can wait should wait for
+  // resume(), so that a guest that reads nothing cannot make the host queue without end.
+  using Send = std::function<bool(wire::Type, uint16_t flags, std::string_view payload)>;
 
   virtual ~GuestStream() = default;
 
@@ -29,6 +31,8 @@ class GuestStream {
   virtual void detach(const Error& why) = 0;
   // The machine's vCPUs stop or go on: time that passes meanwhile is nobody's timeout.
   virtual void pause(bool) {}
+  // The guest has read what was queued for it.
+  virtual void resume() {}
 };
 
 }  // namespace vmette::core

@@ -25,7 +25,7 @@ Process::Process(boost::asio::io_context& io, ProcessSpec spec)
   spec_.exec.err = stdio(spec_.err);
   out_.mode = spec_.out;
   err_.mode = spec_.err;
-  out_.ended = spec_.out == OutputMode::kDiscard && !spec_.exec.tty;
+  out_.ended = spec_.out == OutputMode::kDiscard;
   err_.ended = spec_.err == OutputMode::kDiscard || spec_.exec.tty.has_value();
 }
 
@@ -46,10 +46,10 @@ Result<void> Process::make_pipes() {
         PipeReader::Callbacks{
             [this](wire::Bytes bytes) {
               stdin_granted_ -= bytes.size();
-              send_(Type::kData, wire::channel_flags(Channel::kStdin),
-                    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+              transmit(Type::kData, wire::channel_flags(Channel::kStdin),
+                       {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
             },
-            [this] { send_(Type::kData, wire::channel_flags(Channel::kStdin, true), {}); }});
+            [this] { transmit(Type::kData, wire::channel_flags(Channel::kStdin, true), {}); }});
     caller_fds_[0] = std::move(ends.value().write);
   }
   for (const Channel channel : {Channel::kStdout, Channel::kStderr}) {
@@ -99,7 +99,7 @@ UniqueFd Process::take_fd(Channel channel) {
 void Process::open(Send send) {
   state_ = State::kStarting;
   send_ = std::move(send);
-  send_(Type::kExec, 0, wire::encode(spec_.exec));
+  transmit(Type::kExec, 0, wire::encode(spec_.exec));
 }
 
 std::string Process::handle(const wire::Frame& frame) {
@@ -147,16 +147,16 @@ void Process::start_stdin() {
 // As much of the given bytes as the guest's credit allows, and their end.
 void Process::send_stdin_bytes() {
   const std::string& bytes = *spec_.stdin_bytes;
-  while (stdin_sent_ < bytes.size() && stdin_granted_ > 0) {
+  while (stdin_sent_ < bytes.size() && stdin_granted_ > 0 && !held_) {
     const size_t count =
         std::min<size_t>({bytes.size() - stdin_sent_, stdin_granted_, wire::kMaxDataBytes});
-    send_(Type::kData, wire::channel_flags(Channel::kStdin),
-          std::string_view(bytes).substr(stdin_sent_, count));
+    transmit(Type::kData, wire::channel_flags(Channel::kStdin),
+             std::string_view(bytes).substr(stdin_sent_, count));
     stdin_sent_ += count;
     stdin_granted_ -= count;
   }
   if (stdin_sent_ < bytes.size()) return;
-  send_(Type::kData, wire::channel_flags(Channel::kStdin, true), {});
+  transmit(Type::kData, wire::channel_flags(Channel::kStdin, true), {});
   spec_.stdin_bytes.reset();
 }
 
@@ -238,8 +238,8 @@ std::string Process::handle_credit(const wire::Frame& frame) {
     return "it granted credit for a stdin that is not open";
   stdin_granted_ += grant;
   if (stdin_granted_ > wire::kInitialCredit) return "it granted more credit than was used";
-  if (stdin_) stdin_->allow(grant);
-  if (spec_.stdin_bytes) send_stdin_bytes();
+  stdin_held_ += stdin_ ? grant : 0;
+  if (!held_) go_on_with_stdin();
   return {};
 }
 
@@ -265,23 +265,46 @@ std::string Process::handle_exit(const wire::Frame& frame) {
 void Process::consumed(Channel channel, size_t bytes) {
   Output& stream = output(static_cast<uint8_t>(channel));
   stream.owed += bytes;
-  if (stream.owed < kGrantBytes || !send_) return;
-  send_(Type::kCredit, wire::channel_flags(channel),
-        wire::encode_credit(static_cast<uint32_t>(stream.owed)));
-  stream.credit += static_cast<uint32_t>(stream.owed);
-  stream.owed = 0;
+  if (!held_) grant(channel);
+}
+
+void Process::grant(Channel channel) {
+  Output& stream = output(static_cast<uint8_t>(channel));
+  if (stream.owed < kGrantBytes || stream.ended || !send_) return;
+  const auto bytes = static_cast<uint32_t>(std::exchange(stream.owed, 0));
+  stream.credit += bytes;
+  transmit(Type::kCredit, wire::channel_flags(channel), wire::encode_credit(bytes));
+}
+
+void Process::transmit(Type type, uint16_t flags, std::string_view payload) {
+  held_ = !send_(type, flags, payload);
+}
+
+void Process::go_on_with_stdin() {
+  if (stdin_ && stdin_held_ != 0) stdin_->allow(std::exchange(stdin_held_, 0));
+  if (spec_.stdin_bytes) send_stdin_bytes();
+}
+
+void Process::resume() {
+  held_ = false;
+  if (state_ != State::kRunning) return;
+  for (const Channel channel : {Channel::kStdout, Channel::kStderr})
+    if (!held_) grant(channel);
+  if (!held_) go_on_with_stdin();
 }
 
 void Process::reader_gone(Channel channel) {
   Output& stream = output(static_cast<uint8_t>(channel));
   stream.writer.reset();
   // What is under way is dropped; the guest's EOF still comes.
-  if (!stream.ended && send_) send_(Type::kClose, wire::channel_flags(channel), {});
+  if (!stream.ended && send_) transmit(Type::kClose, wire::channel_flags(channel), {});
   check_finished();
 }
 
 void Process::end_output(Output& stream) {
-  if (stream.writer) stream.writer->end();
+  // The pipe may be read long after this process was dropped.
+  if (stream.writer) stream.writer->detach();
+  stream.writer.reset();
   stream.ended = true;
 }
 
@@ -305,11 +328,8 @@ void Process::detach(const Error& why) {
   started_callback_ = nullptr;
   finished_callback_ = nullptr;
   state_ = State::kOver;
-  for (Output* stream : {&out_, &err_}) {
-    stream->ended = true;
-    if (stream->writer) stream->writer->detach();
-    stream->writer.reset();
-  }
+  end_output(out_);
+  end_output(err_);
   if (stdin_) stdin_->close();
   {
     const std::lock_guard lock(mutex_);
@@ -323,12 +343,12 @@ void Process::detach(const Error& why) {
 
 void Process::send_signal(int number, wire::SignalScope scope) {
   if (state_ != State::kStarting && state_ != State::kRunning) return;
-  send_(Type::kSignal, 0, wire::encode(wire::Signal{number, scope}));
+  transmit(Type::kSignal, 0, wire::encode(wire::Signal{number, scope}));
 }
 
 void Process::resize(wire::WindowSize size) {
   if (state_ != State::kStarting && state_ != State::kRunning) return;
-  send_(Type::kResize, 0, wire::encode(size));
+  transmit(Type::kResize, 0, wire::encode(size));
 }
 
 }  // namespace vmette::core

@@ -80,6 +80,7 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   // What is buffered for the caller's pipes still reaches them.
   void detach(const Error& why) override;
   void pause(bool on) override;
+  void resume() override;
   void send_signal(int number, wire::SignalScope scope);
   void resize(wire::WindowSize size);
 
@@ -112,8 +113,11 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   Output& output(uint8_t channel) { return channel == 2 ? err_ : out_; }
   void start_stdin();
   void send_stdin_bytes();
+  void go_on_with_stdin();
   void arm_timeout(std::chrono::steady_clock::duration left);
   void consumed(wire::Channel channel, size_t bytes);
+  void transmit(wire::Type type, uint16_t flags, std::string_view payload);
+  void grant(wire::Channel channel);
   void reader_gone(wire::Channel channel);
   void end_output(Output& output);
   void check_finished();
@@ -141,6 +145,8 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   std::shared_ptr<PipeReader> stdin_;
   uint64_t stdin_granted_ = 0;  // credit that the guest holds out to us
   size_t stdin_sent_ = 0;       // of spec_.stdin_bytes
+  size_t stdin_held_ = 0;       // granted by the guest and not yet allowed to stdin_
+  bool held_ = false;           // the guest is behind: stdin and credit wait for resume()
   boost::asio::steady_timer timeout_timer_;
   std::optional<std::chrono::steady_clock::duration> paused_left_;  // of the timeout
   Output out_;

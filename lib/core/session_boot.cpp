@@ -121,9 +121,9 @@ void Session::create_machine() {
 void Session::machine_created(const json& answer) {
   {
     const std::lock_guard lock(mutex_);
-    cmdline_ = answer.value("cmdline", "");
+    cmdline_ = text_field(answer, "cmdline");
   }
-  emulated_ = answer.value("accel", "") != "kvm";
+  emulated_ = text_field(answer, "accel") != "kvm";
   stage_ = "start";
   vmm_->request("start", json::object(), [this](const Result<json>& answer) {
     if (!answer) return fail(answer.error());
@@ -133,10 +133,17 @@ void Session::machine_created(const json& answer) {
 }
 
 void Session::attach_guest(UniqueFd stream) {
+  if (guest_)
+    return fail(Error(Code::kStartFailed,
+                      "the machine's helper process announced a second control stream", "helper"));
   guest_ = std::make_shared<GuestClient>(
       reactor_.io(), std::move(stream),
       GuestClient::Callbacks{[this](const wire::Frame& frame) { handle_frame(frame); },
-                             [this](const std::string& why) { guest_lost(why); }});
+                             [this](const std::string& why) { guest_lost(why); },
+                             [this](const std::string& why) { violation(why); },
+                             [this] {
+                               for (const auto& [id, stream] : streams_) stream->resume();
+                             }});
   guest_->start();
 }
 
@@ -290,6 +297,7 @@ void Session::attach_stream(std::shared_ptr<GuestStream> stream) {
   streams_.emplace(id, stream);
   stream->open([this, id](Type type, uint16_t flags, std::string_view payload) {
     guest_->send(type, flags, id, payload);
+    return !guest_->behind();
   });
 }
 

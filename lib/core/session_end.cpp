@@ -58,6 +58,8 @@ void Session::machine_stopped(const VmmClient::Stopped& stopped) {
 
 void Session::guest_lost(const std::string& why) {
   if (decided_ && torn_down_) return;
+  // It would say less.
+  ready_timer_.cancel();
   end_timer_.expires_after(kLostMs);
   end_timer_.async_wait([self = shared_from_this(), why](const boost::system::error_code& error) {
     if (!error) self->fail(Error(Code::kGuest, one_line(why)));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <boost/asio/post.hpp>
 #include <chrono>
 
 #include "base/base64.h"
@@ -16,9 +17,13 @@ using json = nlohmann::json;
 // A helper that has lost its socket only has to kill its hypervisor.
 constexpr std::chrono::milliseconds kHelperEndMs{2000};
 
-std::string text_field(const json& map, const char* key) {
-  const auto found = map.find(key);
-  return found != map.end() && found->is_string() ? found->get<std::string>() : std::string();
+// Handled in one turn, so that a helper that never stops talking leaves time for the others.
+constexpr int kLinesPerTurn = 64;
+
+// A helper's own words, or that it had none.
+std::string message_of(const json& failure) {
+  const std::string message = one_line(text_field(failure, "message"));
+  return message.empty() ? "the machine's helper process failed and did not say why" : message;
 }
 
 Error answer_error(const json& error) {
@@ -28,10 +33,15 @@ Error answer_error(const json& error) {
   return {missing  ? Code::kNotFound
           : config ? Code::kInvalidConfig
                    : Code::kStartFailed,
-          one_line(text_field(error, "message")), text_field(error, "stage")};
+          message_of(error), one_line(text_field(error, "stage"))};
 }
 
 }  // namespace
+
+std::string text_field(const json& map, const char* key) {
+  const auto found = map.find(key);
+  return found != map.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
 
 VmmClient::VmmClient(boost::asio::io_context& io, HelperProcess helper, Callbacks callbacks)
     : io_(io),
@@ -81,7 +91,9 @@ void VmmClient::wait_writable() {
 void VmmClient::read_lines() {
   using Status = vmm::LineChannel::Status;
   std::string line;
-  while (!ended_) {
+  for (int turn = 0; !ended_; ++turn) {
+    if (turn == kLinesPerTurn)
+      return boost::asio::post(io_, [self = shared_from_this()] { self->read_lines(); });
     switch (channel_.receive(line)) {
       case Status::kLine:
         handle(line);
@@ -110,6 +122,7 @@ void VmmClient::handle(const std::string& line) {
   if (const auto error = message.find("error"); error != message.end() && error->is_object()) {
     answer(answer_error(*error));
   } else if (const auto ok = message.find("ok"); ok != message.end()) {
+    if (!ok->is_object()) return fail("its answer's \"ok\" is no JSON object");
     answer(*ok);
   } else {
     fail("its answer has neither \"ok\" nor \"error\"");
@@ -127,8 +140,8 @@ void VmmClient::handle_event(const json& message) {
   } else if (event == "stopped") {
     callbacks_.stopped({text_field(message, "reason"), text_field(message, "message")});
   } else if (event == "failed") {
-    callbacks_.failed({Code::kStartFailed, one_line(text_field(message, "message")),
-                       text_field(message, "stage")});
+    callbacks_.failed(
+        {Code::kStartFailed, message_of(message), one_line(text_field(message, "stage"))});
   }
 }
 

@@ -14,6 +14,9 @@
 
 namespace vmette::core {
 
+// The text of a field; empty when there is none, or something else.
+std::string text_field(const nlohmann::json& map, const char* key);
+
 // The library's end of docs/vmm-protocol.md: one helper, one machine. Reactor thread only.
 //
 // Its listener hears of everything through the callbacks; `gone` is the last one: the helper has
