@@ -44,8 +44,7 @@ std::string text_field(const json& map, const char* key) {
 }
 
 VmmClient::VmmClient(boost::asio::io_context& io, HelperProcess helper, Callbacks callbacks)
-    : io_(io),
-      helper_(std::move(helper)),
+    : helper_(std::move(helper)),
       callbacks_(std::move(callbacks)),
       channel_(std::move(helper_.socket), 1),
       socket_watch_(io, channel_.fd()),

@@ -57,7 +57,6 @@ class VmmClient : public std::enable_shared_from_this<VmmClient> {
   void fail(const std::string& why);
   void watch_process();
 
-  boost::asio::io_context& io_;
   HelperProcess helper_;
   Callbacks callbacks_;
   vmm::LineChannel channel_;
