@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "capi/handles.h"
+#include "core/assets.h"
 
 namespace {
 

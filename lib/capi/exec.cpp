@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "capi/handles.h"
+#include "capi/machine_handles.h"
 
 namespace {
 

@@ -1,17 +1,12 @@
-// What stands behind the opaque handles of vmette.h, and the one way errors leave the library.
+// What stands behind the plain handles of vmette.h, and the one way errors leave the library.
 #pragma once
 
-#include <deque>
-#include <memory>
-#include <mutex>
 #include <new>
 #include <string>
 
 #include "core/config.h"
+#include "core/end.h"
 #include "core/error.h"
-#include "core/reactor.h"
-#include "core/run.h"
-#include "core/session.h"
 #include "vmette.h"
 
 struct vmette_error {
@@ -22,40 +17,12 @@ struct vmette_config {
   vmette::core::Config config;
 };
 
-struct vmette_session {
-  // Outlives the session; see Session::create().
-  std::shared_ptr<vmette::core::Reactor> reactor;
-  std::shared_ptr<vmette::core::Session> session;
-
-  mutable std::mutex mutex;
-  // Guarded by mutex: strings that callers borrow. Elements never move.
-  mutable std::deque<std::string> lent;
-  mutable const std::string* end_message = nullptr;
-  mutable const std::string* cmdline = nullptr;
-  mutable std::deque<vmette::core::TimelineEntry> timeline;
-};
-
 struct vmette_output {
   vmette::core::RunOutput output;
 };
 
 struct vmette_buffer {
   std::string data;
-};
-
-struct vmette_exec {
-  vmette::core::ProcessSpec spec;
-};
-
-struct vmette_process {
-  // In this order: the process and the session go before the reactor.
-  std::shared_ptr<vmette::core::Reactor> reactor;
-  std::shared_ptr<vmette::core::Session> session;
-  std::shared_ptr<vmette::core::Process> process;
-
-  mutable std::mutex mutex;
-  // Guarded by mutex: what callers borrow.
-  mutable std::string end_message;
 };
 
 namespace vmette::capi {

@@ -2,10 +2,7 @@
 
 namespace {
 
-using vmette::capi::guarded;
-using vmette::capi::null_argument;
 using vmette::core::CapturedOutput;
-using vmette::core::Result;
 
 const CapturedOutput::Stream* find(const vmette_output* output, vmette_stream stream) {
   if (output == nullptr) return nullptr;
@@ -56,17 +53,6 @@ uint64_t vmette_output_total(const vmette_output* output, vmette_stream stream) 
 
 void vmette_output_delete(vmette_output* output) {
   delete output;
-}
-
-vmette_error* vmette_run(const vmette_config* config, vmette_output** out) {
-  if (config == nullptr) return null_argument(__func__, "config");
-  if (out == nullptr) return null_argument(__func__, "out");
-  return guarded([&]() -> Result<void> {
-    auto output = vmette::core::run(config->config);
-    if (!output) return output.error();
-    *out = new vmette_output{std::move(output.value())};
-    return vmette::core::success();
-  });
 }
 
 }  // extern "C"

@@ -4,7 +4,7 @@
 #include <iterator>
 #include <string_view>
 
-#include "capi/handles.h"
+#include "capi/machine_handles.h"
 
 namespace {
 

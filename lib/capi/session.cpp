@@ -1,4 +1,5 @@
-#include "capi/handles.h"
+#include "capi/machine_handles.h"
+#include "core/run.h"
 
 namespace {
 

@@ -14,6 +14,7 @@
 #include "core/assets.h"
 #include "core/capture.h"
 #include "core/config.h"
+#include "core/end.h"
 #include "core/error.h"
 #include "core/event.h"
 #include "core/guest_client.h"
@@ -23,16 +24,8 @@
 
 namespace vmette::core {
 
-// Same numbers as VMETTE_STATE_* and VMETTE_END_*.
+// Same numbers as VMETTE_STATE_*.
 enum class State : int32_t { kCreated = 0, kStarting = 1, kReady = 2, kPaused = 3, kEnded = 4 };
-enum class EndKind : int32_t { kNone = 0, kExited = 1, kTimedOut = 2, kStopped = 3, kError = 4 };
-
-// How a session ended. Written once; whoever comes first decides.
-struct End {
-  EndKind kind = EndKind::kNone;
-  int32_t exit_code = -1;
-  std::string message;
-};
 
 // What the main command does with its streams.
 struct MainStdio {
