@@ -29,7 +29,7 @@ as_root() {
   fi
 }
 
-apt() { as_root apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"; }
+apt() { as_root apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >/dev/null; }
 
 # The words that name packages which are not installed.
 missing_packages() {
@@ -96,14 +96,26 @@ END
   exit 1
 }
 
-# configure DIR [OPTION...]: sets up a build directory unless it is there; options given for one
-# that is there are changed in it.
+# configure DIR [OPTION...]: sets up a build directory. In one that is there it changes only those
+# options that have another value: a change means compiling again.
 configure() {
-  local dir=$1
+  local dir=$1 option
   shift
   if [ ! -f "$dir/build.ninja" ]; then
     meson setup "$dir" "$@"
-  elif [ $# -gt 0 ]; then
-    meson configure "$dir" "$@"
+    return
   fi
+  for option in "$@"; do
+    has_option "$dir" "$option" || meson configure "$dir" "$option"
+  done
+}
+
+# has_option DIR -DNAME=VALUE
+has_option() {
+  python3 - "$1/meson-info/intro-buildoptions.json" "${2#-D}" <<'END'
+import json, sys
+name, value = sys.argv[2].split("=", 1)
+found = {option["name"]: option["value"] for option in json.load(open(sys.argv[1]))}.get(name)
+sys.exit({True: "true", False: "false"}.get(found, str(found)) != value)
+END
 }
