@@ -18,13 +18,14 @@ struct HelperProcess {
 };
 
 // Starts the program with one end of a socket as descriptor 3, /dev/null as 0 to 2, no other
-// descriptor, default signals and a session of its own. The new process sends no SIGCHLD and is
-// invisible to wait() without a pid, so a host program that waits for its own children never meets
-// it. Any thread.
+// descriptor, default signals and a session of its own. The new process is no child of this one: it
+// sends no SIGCHLD and no wait() returns it, so a host program that waits for its own children
+// never meets it. As any orphan it is collected by the system's PID 1 (or the nearest subreaper),
+// which in a container must be a program that does so. Any thread.
 Result<HelperProcess> spawn_helper(const std::string& program);
 
-// Collects an ended helper. Empty while it runs; otherwise how it ended, for example "exited with
-// status 0" or "was killed by signal 9".
+// Empty while the helper runs; otherwise "ended", or more where this process is the one that
+// collects orphans: "exited with status 0", "was killed by signal 9".
 std::string reap_helper(const HelperProcess& helper);
 
 // Ends a helper that does not react any more.

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -24,7 +25,12 @@ struct Child {
   char* const* envp;
   int socket;
   int null;
-  int failure = 0;  // errno of the child, read by the parent after the exec
+  void* stack;
+  // Written by the new processes, read by the parent after the exec.
+  pid_t pid = -1;
+  int pidfd = -1;
+  int clone_error = 0;
+  int failure = 0;  // errno of what came before the exec, or of the exec
 };
 
 #if defined(__clang__)
@@ -61,6 +67,17 @@ VMETTE_NO_SANITIZE int child_main(void* argument) {
   return 127;
 }
 
+// Starts the helper and ends. An exec turns every child into one that sends SIGCHLD and that
+// wait(-1) returns, whatever it was cloned with; so the helper has to be somebody else's child.
+VMETTE_NO_SANITIZE int between_main(void* argument) {
+  auto* child = static_cast<Child*>(argument);
+  child->pid =
+      clone(child_main, child->stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD, child, &child->pidfd);
+  if (child->pid < 0) child->clone_error = errno;
+  syscall(SYS_exit, 0);
+  return 0;
+}
+
 class ChildStack {
  public:
   ChildStack()
@@ -78,6 +95,11 @@ class ChildStack {
   void* base_;
 };
 
+bool has_ended(int pidfd) {
+  pollfd item{pidfd, POLLIN, 0};
+  return poll(&item, 1, 0) == 1;
+}
+
 }  // namespace
 
 Result<HelperProcess> spawn_helper(const std::string& program) {
@@ -90,24 +112,33 @@ Result<HelperProcess> spawn_helper(const std::string& program) {
   fcntl(helper.socket.get(), F_SETFL, O_NONBLOCK);
   const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   const ChildStack stack;
-  if (!null || !stack.valid()) return os_error("helper: no resources for it", errno, "helper");
+  const ChildStack between_stack;
+  if (!null || !stack.valid() || !between_stack.valid())
+    return os_error("helper: no resources for it", errno, "helper");
 
   char* argv[] = {const_cast<char*>(program.c_str()), nullptr};
-  Child child{program.c_str(), argv, environ, child_socket.get(), null.get()};
+  Child child{program.c_str(), argv, environ, child_socket.get(), null.get(), stack.top()};
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  int pidfd = -1;
-  // Exit signal 0: no SIGCHLD for the host program, and its wait(-1) passes the helper over.
-  helper.pid = clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD, &child, &pidfd);
-  const int clone_error = errno;
+  // Exit signal 0: no SIGCHLD for the host program, and its wait(-1) passes this one over. It
+  // shares the descriptors, so that the helper's pidfd is ours.
+  const pid_t between =
+      clone(between_main, between_stack.top(), CLONE_VM | CLONE_VFORK | CLONE_FILES, &child);
+  const int clone_error = between < 0 ? errno : child.clone_error;
+  siginfo_t info{};
+  if (between > 0)
+    while (waitid(P_PID, static_cast<id_t>(between), &info, WEXITED | __WALL) != 0 &&
+           errno == EINTR) {
+    }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (helper.pid < 0) return os_error("helper: no process for it", clone_error, "helper");
-  helper.pidfd.reset(pidfd);
+  if (between < 0 || child.pid < 0)
+    return os_error("helper: no process for it", clone_error, "helper");
+  helper.pid = child.pid;
+  helper.pidfd.reset(child.pidfd);
   if (child.failure != 0) {
-    siginfo_t info{};
-    waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | __WALL);
+    waitid(P_PIDFD, static_cast<id_t>(child.pidfd), &info, WEXITED | __WALL);
     return os_error(fmt::format("helper: '{}' could not be started", program), child.failure,
                     "helper");
   }
@@ -118,8 +149,8 @@ std::string reap_helper(const HelperProcess& helper) {
   siginfo_t info{};
   const int status =
       waitid(P_PIDFD, static_cast<id_t>(helper.pidfd.get()), &info, WEXITED | WNOHANG | __WALL);
-  // Somebody in the host program may wait with __WALL and take it: then it has ended all the same.
-  if (status != 0) return errno == ECHILD ? "ended" : std::string();
+  // As a rule it is somebody else's child, and its pidfd tells the end without the reason.
+  if (status != 0) return has_ended(helper.pidfd.get()) ? "ended" : std::string();
   if (info.si_pid == 0) return {};
   return info.si_code == CLD_EXITED ? fmt::format("exited with status {}", info.si_status)
                                     : fmt::format("was killed by signal {}", info.si_status);

@@ -92,7 +92,8 @@ void VmmClient::read_lines() {
   std::string line;
   for (int turn = 0; !ended_; ++turn) {
     if (turn == kLinesPerTurn)
-      return boost::asio::post(io_, [self = shared_from_this()] { self->read_lines(); });
+      return boost::asio::post(socket_watch_.get_executor(),
+                               [self = shared_from_this()] { self->read_lines(); });
     switch (channel_.receive(line)) {
       case Status::kLine:
         handle(line);
@@ -100,7 +101,7 @@ void VmmClient::read_lines() {
       case Status::kMore:
         return wait_readable();
       case Status::kClosed:
-        return fail("it closed its socket");
+        return fail("it ended, and the machine with it");
       case Status::kBroken:
         return fail(channel_.error());
     }
@@ -146,11 +147,8 @@ void VmmClient::handle_event(const json& message) {
 
 void VmmClient::fail(const std::string& why) {
   if (ended_) return;
-  // Only the helper's end tells why it closed its socket; that comes at once.
-  std::string how = reap_helper(helper_);
-  if (how.empty()) how = why;
   callbacks_.failed(Error(Code::kStartFailed,
-                          one_line(fmt::format("the machine's helper process failed: {}", how)),
+                          one_line(fmt::format("the machine's helper process failed: {}", why)),
                           "helper"));
 }
 
