@@ -26,6 +26,7 @@ struct Connection {
   UniqueFd guest;
   std::vector<std::string> frames;  // "type stream payload"
   std::vector<std::string> lost;
+  std::vector<std::string> broken;
   std::function<void()> on_frame;
   std::shared_ptr<GuestClient> client;
 
@@ -43,7 +44,9 @@ struct Connection {
                                            frame.payload.size()));
               if (on_frame) on_frame();
             },
-            [this](std::string why) { lost.push_back(std::move(why)); }});
+            [this](std::string why) { lost.push_back(std::move(why)); },
+            [this](std::string why) { broken.push_back(std::move(why)); },
+            nullptr});
     client->start();
   }
 
@@ -92,12 +95,12 @@ TEST_CASE("broken framing is told once with its rule and nothing follows") {
   Connection connection;
   connection.say(bytes_of(Type::kBye, 0, "") + bytes_of(Type::kExec, 1, "") +
                  bytes_of(Type::kBye, 0, ""));
-  REQUIRE(run_until(connection.io, [&] { return !connection.lost.empty(); }));
+  REQUIRE(run_until(connection.io, [&] { return !connection.broken.empty(); }));
   connection.guest.reset();
   run_ready(connection.io);
   CHECK(connection.frames.size() == 1);
-  REQUIRE(connection.lost.size() == 1);
-  CHECK(contains(connection.lost[0], "EXEC"));
+  REQUIRE(connection.broken.size() == 1);
+  CHECK(contains(connection.broken[0], "EXEC"));
 }
 
 TEST_CASE("a listener may close the client while a frame is handled") {

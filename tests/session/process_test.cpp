@@ -54,6 +54,7 @@ class Scripted {
     process = made.value();
     process->open([this](Type type, uint16_t flags, std::string_view payload) {
       sent.push_back({type, flags, std::string(payload)});
+      return true;
     });
   }
 
