@@ -55,6 +55,12 @@ bool read_once(UniqueFd& fd, std::string& out) {
   return count > 0;
 }
 
+std::string text_at(const nlohmann::json& object, const char* key) {
+  if (!object.is_object()) return {};
+  const auto at = object.find(key);
+  return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
 // The last lines of `text`, joined into one.
 std::string last_lines(std::string_view text) {
   std::vector<std::string_view> lines;
@@ -97,9 +103,20 @@ Hypervisor::Hypervisor(const Machine& machine, const std::string& program, Accel
 }
 
 void Hypervisor::on_event(const std::string& name, const nlohmann::json& data) {
-  if (name != "SHUTDOWN" || !data.is_object()) return;
-  const auto reason = data.find("reason");
-  if (reason != data.end() && reason->is_string()) shutdown_reason_ = reason->get<std::string>();
+  if (name == "STOP") {
+    qmp_->execute("query-status", [this](const std::string&, const nlohmann::json& value) {
+      on_status(text_at(value, "status"));
+    });
+  } else if (name == "SHUTDOWN") {
+    shutdown_reason_ = text_at(data, "reason");
+  }
+}
+
+// QEMU keeps a machine that it cannot run on as it is, for a debugger; nobody would ever come.
+void Hypervisor::on_status(const std::string& status) {
+  if (status != "internal-error" && status != "io-error" && status != "guest-panicked") return;
+  stderr_text_ += fmt::format("QEMU stopped the machine: {}\n", status);
+  kill();
 }
 
 void Hypervisor::on_console() {

@@ -3,6 +3,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/unique_fd.h"
 #include "vmm/machine.h"
@@ -28,6 +29,10 @@ class Hypervisor {
   Hypervisor(const Machine& machine, const std::string& program, Accel accel,
              const std::string& cmdline);
 
+  Hypervisor(Hypervisor&&) = delete;  // QMP's handlers point here
+  Hypervisor& operator=(Hypervisor&&) = delete;
+  ~Hypervisor() = default;
+
   [[nodiscard]] pid_t pid() const { return child_->pid(); }
   [[nodiscard]] Qmp& qmp() { return *qmp_; }
   // The library's end of the control stream; once.
@@ -46,6 +51,7 @@ class Hypervisor {
 
  private:
   void on_event(const std::string& name, const nlohmann::json& data);
+  void on_status(const std::string& status);
   [[nodiscard]] std::string reason_for(int status) const;
 
   std::optional<Child> child_;

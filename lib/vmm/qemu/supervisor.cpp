@@ -1,10 +1,10 @@
 #include "vmm/qemu/supervisor.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <exception>
 #include <system_error>
 #include <utility>
 
@@ -45,74 +45,92 @@ Supervisor::Supervisor(UniqueFd socket, const TickSample& start)
     : channel_(std::move(socket)), start_(start) {}
 
 void Supervisor::run() {
-  while (!done_) {
-    std::vector<Watch> watched = watches();
-    std::vector<pollfd> polls;
-    polls.reserve(watched.size());
-    for (const Watch& watch : watched) polls.push_back(watch.poll);
-    if (poll(polls.data(), polls.size(), timeout_ms()) < 0 && errno != EINTR)
-      return give_up("helper", "poll: " + std::generic_category().message(errno));
-    for (size_t i = 0; i < watched.size() && !done_; ++i)
-      if (polls[i].revents != 0) watched[i].ready(polls[i].revents);
-    send_console(false);
-    serve();
+  try {
+    while (!done_) {
+      turn();
+      send_console(false);
+      serve();
+    }
+  } catch (const std::exception& error) {
+    give_up("helper", error.what());
   }
   hypervisor_.reset();
 }
 
-std::vector<Supervisor::Watch> Supervisor::watches() {
+// One poll() and what it says.
+void Supervisor::turn() {
+  const Clock::time_point now = Clock::now();
+  const bool gathering = hypervisor_ && hypervisor_->console_fd() >= 0 && now < console_due_;
+  int timeout_ms = -1;
+  if (gathering)
+    timeout_ms = static_cast<int>(std::chrono::ceil<milliseconds>(console_due_ - now).count());
+
+  const std::vector<Watch> watched = watches(gathering);
+  std::vector<pollfd> polls;
+  polls.reserve(watched.size());
+  for (const Watch& watch : watched) polls.push_back(watch.poll);
+  if (poll(polls.data(), polls.size(), timeout_ms) < 0) {
+    if (errno == EINTR) return;
+    throw std::system_error(errno, std::generic_category(), "poll");
+  }
+  for (size_t i = 0; i < watched.size() && !done_; ++i)
+    if (polls[i].revents != 0) watched[i].ready(polls[i].revents);
+}
+
+std::vector<Supervisor::Watch> Supervisor::watches(bool gathering) {
   std::vector<Watch> list;
-  const auto add = [&list](int fd, bool write, std::function<void(short)> ready) {
-    if (fd < 0) return;
-    const auto events = static_cast<short>(POLLIN | (write ? POLLOUT : 0));
-    list.push_back({{fd, events, 0}, std::move(ready)});
+  const auto add = [&list](int fd, int events, std::function<void(short)> ready) {
+    if (fd >= 0) list.push_back({{fd, static_cast<short>(events), 0}, std::move(ready)});
   };
-  add(channel_.fd(), channel_.wants_write(), [this](short events) { on_socket(events); });
-  // Backpressure: the hang-up is seen without POLLIN as well.
-  if (requests_.size() >= kMaxRequests || channel_.queued_bytes() > kMaxQueuedBytes)
-    list.back().poll.events &= POLLOUT;
-  add(signals_.fd(), false, [this](short) { on_signals(); });
-  add(parent_.fd.get(), false, [this](short) { done_ = true; });
+  // Without POLLIN the hang-up is still seen.
+  add(channel_.fd(), (readable_ ? 0 : POLLIN) | (channel_.wants_write() ? POLLOUT : 0),
+      [this](short events) { on_socket(events); });
+  add(signals_.fd(), POLLIN, [this](short) { on_signals(); });
+  add(parent_.fd.get(), POLLIN, [this](short) { done_ = true; });
   if (version_query_)
-    add(version_query_->fd(), false, [this](short) { version_query_->on_output(); });
+    add(version_query_->fd(), POLLIN, [this](short) { version_query_->on_output(); });
   if (!hypervisor_) return list;
   Qmp& qmp = hypervisor_->qmp();
-  if (qmp.open()) add(qmp.fd(), qmp.wants_write(), [&qmp](short) { qmp.on_ready(); });
-  add(hypervisor_->stderr_fd(), false, [this](short) { hypervisor_->on_stderr(); });
-  if (Clock::now() >= console_due_) {
-    add(hypervisor_->console_fd(), false, [this](short) {
-      hypervisor_->on_console();
-      console_due_ = Clock::now() + kConsoleGather;
-    });
-  }
+  if (qmp.open())
+    add(qmp.fd(), POLLIN | (qmp.wants_write() ? POLLOUT : 0), [&qmp](short) { qmp.on_ready(); });
+  add(hypervisor_->stderr_fd(), POLLIN, [this](short) { hypervisor_->on_stderr(); });
+  if (gathering) return list;
+  add(hypervisor_->console_fd(), POLLIN, [this](short) {
+    hypervisor_->on_console();
+    console_due_ = Clock::now() + kConsoleGather;
+  });
   return list;
 }
 
-int Supervisor::timeout_ms() const {
-  if (!hypervisor_ || hypervisor_->console_fd() < 0) return -1;
-  const auto left = console_due_ - Clock::now();
-  if (left <= Clock::duration::zero()) return -1;
-  return static_cast<int>(std::chrono::ceil<milliseconds>(left).count());
+void Supervisor::on_socket(short events) {
+  if (!channel_.flush()) done_ = true;
+  if ((events & POLLIN) != 0)
+    readable_ = true;
+  else if ((events & (POLLHUP | POLLERR)) != 0)
+    done_ = true;
 }
 
-void Supervisor::on_socket(short events) {
-  channel_.flush();
+bool Supervisor::has_room() const {
+  return requests_.size() < kMaxRequests && channel_.queued_bytes() <= kMaxQueuedBytes;
+}
+
+void Supervisor::take_lines() {
   std::string line;
-  while (requests_.size() < kMaxRequests && (events & POLLIN) != 0) {
+  while (!done_ && readable_ && has_room()) {
     switch (channel_.receive(line)) {
       case LineChannel::Status::kLine:
         take_line(line);
         break;
       case LineChannel::Status::kMore:
-        return;
+        readable_ = false;
+        break;
       case LineChannel::Status::kBroken:
         return give_up("request", channel_.error());
       case LineChannel::Status::kClosed:
         done_ = true;
-        return;
+        break;
     }
   }
-  if ((events & (POLLHUP | POLLERR)) != 0 && (events & POLLIN) == 0) done_ = true;
 }
 
 void Supervisor::on_signals() {
@@ -132,14 +150,18 @@ void Supervisor::take_line(const std::string& line) {
   if (op == body.end() || !op->is_string())
     return refuse_as(id, "", bad_request("op: must be a string"));
   Request request{std::move(id), op->get<std::string>(), std::move(body)};
-  // A machine is killed at once, whatever is still being answered.
-  if (request.op == "stop" && request.body.value("force", json()) == true && hypervisor_)
-    hypervisor_->kill();
+  // Kills at once, whatever is still being answered; what is not there yet dies when it comes.
+  if (request.op == "stop" && request.body.value("force", json()) == true) {
+    killed_ = true;
+    if (hypervisor_) hypervisor_->kill();
+  }
   requests_.push_back(std::move(request));
 }
 
 void Supervisor::serve() {
-  while (!done_ && !active_ && !requests_.empty() && channel_.queued_bytes() <= kMaxQueuedBytes) {
+  while (!done_) {
+    take_lines();
+    if (done_ || active_ || requests_.empty() || channel_.queued_bytes() > kMaxQueuedBytes) return;
     active_ = std::move(requests_.front());
     requests_.pop_front();
     try {
@@ -248,11 +270,8 @@ void Supervisor::stop(const Request& request) {
   const json force = request.body.value("force", json(false));
   if (!force.is_boolean()) throw bad_request("force: must be true or false");
   if (state_ == State::kNone) throw bad_request("stop: there is no machine");
-  if (state_ == State::kEnded) return answer(json::object());
-  if (force == true) {
-    hypervisor_->kill();
-    return answer(json::object());
-  }
+  // take_line() has killed already.
+  if (state_ == State::kEnded || force == true) return answer(json::object());
   if (state_ == State::kPaused)
     throw bad_request("stop: the machine is paused; resume it first, or stop with force");
   // Before its first instruction a machine cannot see its power button.
@@ -282,10 +301,10 @@ void Supervisor::check_children() {
 
 void Supervisor::machine_ended(const Ending& ending) {
   const State before = std::exchange(state_, State::kEnded);
-  ending_reason_ = ending.reason;
-  if (active_ && active_->op == "stop") {
+  const bool waited_for = active_ && !version_query_;
+  if (waited_for && active_->op == "stop") {
     answer(json::object());
-  } else if (active_) {
+  } else if (waited_for) {
     std::string text = fmt::format("QEMU {}", ending.status);
     if (!ending.message.empty()) text += ": " + ending.message;
     refuse(Failure("hypervisor", text));

@@ -58,11 +58,13 @@ class Supervisor {
     pollfd poll;
     std::function<void(short)> ready;
   };
-  std::vector<Watch> watches();
-  [[nodiscard]] int timeout_ms() const;
+  std::vector<Watch> watches(bool gathering);
+  void turn();
 
   void on_socket(short events);
   void on_signals();
+  [[nodiscard]] bool has_room() const;
+  void take_lines();
   void take_line(const std::string& line);
   void serve();
   void handle(const Request& request);
@@ -95,7 +97,8 @@ class Supervisor {
   std::deque<Request> requests_;
   std::optional<Request> active_;  // begun and not yet answered
   Clock::time_point console_due_;  // the console is not read before
-  std::string ending_reason_;      // once kEnded
+  bool readable_ = false;          // the socket may hold lines that there was no room for
+  bool killed_ = false;            // a forced stop has come
   bool done_ = false;
 };
 
