@@ -41,7 +41,10 @@ class Reader {
   void read(const char* key, Number& out) {
     if (const json* item = find(key)) {
       constexpr auto kLargest = static_cast<uint64_t>(std::numeric_limits<Number>::max());
-      if (!item->is_number_unsigned() || item->get<uint64_t>() > kLargest)
+      // A number that never was text may be of the signed kind.
+      const bool whole =
+          item->is_number_unsigned() || (item->is_number_integer() && item->get<int64_t>() >= 0);
+      if (!whole || item->get<uint64_t>() > kLargest)
         return wrong(key, fmt::format("must be a whole number from 0 to {}", kLargest));
       out = static_cast<Number>(item->get<uint64_t>());
     }

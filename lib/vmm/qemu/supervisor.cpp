@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <exception>
@@ -10,7 +11,6 @@
 
 #include "base/base64.h"
 #include "vmm/machine.h"
-#include "vmm/qemu/accel.h"
 #include "vmm/qemu/failure.h"
 #include "vmm/qemu/kernel_check.h"
 #include "vmm/qemu/kernel_cmdline.h"
@@ -37,6 +37,10 @@ std::string string_field(const json& body, const char* key) {
   if (at == body.end()) return {};
   if (!at->is_string()) throw bad_request(fmt::format("{}: must be a string", key));
   return at->get<std::string>();
+}
+
+bool is_forced_stop(const Supervisor::Request& request) {
+  return request.op == "stop" && request.body.value("force", json()) == true;
 }
 
 }  // namespace
@@ -150,11 +154,8 @@ void Supervisor::take_line(const std::string& line) {
   if (op == body.end() || !op->is_string())
     return refuse_as(id, "", bad_request("op: must be a string"));
   Request request{std::move(id), op->get<std::string>(), std::move(body)};
-  // Kills at once, whatever is still being answered; what is not there yet dies when it comes.
-  if (request.op == "stop" && request.body.value("force", json()) == true) {
-    killed_ = true;
-    if (hypervisor_) hypervisor_->kill();
-  }
+  // At once, whatever is still being answered.
+  if (hypervisor_ && is_forced_stop(request)) hypervisor_->kill();
   requests_.push_back(std::move(request));
 }
 
@@ -231,23 +232,24 @@ void Supervisor::create(const Request& request) {
 
   hypervisor_.emplace(machine, program, choice.accel, cmdline);
   state_ = State::kCreating;
+  // A forced stop that came before there was anything to kill.
+  if (std::ranges::any_of(requests_, is_forced_stop)) hypervisor_->kill();
   hypervisor_->qmp().execute("qmp_capabilities",
-                             [this, cmdline, accel = std::string(name_of(choice.accel)),
-                              reason = choice.reason](const std::string& error, const json&) {
-                               if (!error.empty()) return refuse(Failure("hypervisor", error));
-                               created(cmdline, accel, reason);
+                             [this, cmdline, choice](const std::string& error, const json&) {
+                               if (error.empty()) return created(cmdline, choice);
+                               hypervisor_->kill();
+                               refuse(Failure("hypervisor", error));
                              });
 }
 
-void Supervisor::created(const std::string& cmdline, const std::string& accel,
-                         const std::string& reason) {
+void Supervisor::created(const std::string& cmdline, const AccelChoice& choice) {
   state_ = State::kCreated;
   std::vector<UniqueFd> fds;
   fds.push_back(hypervisor_->take_control());
   send({{"event", "channel"}}, std::move(fds));
   answer({{"cmdline", cmdline},
-          {"accel", accel},
-          {"accel_reason", reason},
+          {"accel", name_of(choice.accel)},
+          {"accel_reason", choice.reason},
           {"pid", hypervisor_->pid()}});
 }
 

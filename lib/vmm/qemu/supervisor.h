@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "vmm/line_channel.h"
+#include "vmm/qemu/accel.h"
 #include "vmm/qemu/failure.h"
 #include "vmm/qemu/hypervisor.h"
 #include "vmm/qemu/parent_watch.h"
@@ -28,6 +29,12 @@ namespace vmette::vmm {
 // read, no further request is taken; console output is sent only into an empty queue.
 class Supervisor {
  public:
+  struct Request {
+    nlohmann::json id;
+    std::string op;
+    nlohmann::json body;
+  };
+
   // `start` is a reading of the counter as early as possible, see host_tick_khz().
   Supervisor(UniqueFd socket, const TickSample& start);
 
@@ -45,12 +52,6 @@ class Supervisor {
     kRunning,
     kPaused,
     kEnded,  // QEMU is gone
-  };
-
-  struct Request {
-    nlohmann::json id;
-    std::string op;
-    nlohmann::json body;
   };
 
   // One descriptor of the poll set and what to do when it is ready.
@@ -71,7 +72,7 @@ class Supervisor {
 
   void capabilities(const Request& request);
   void create(const Request& request);
-  void created(const std::string& cmdline, const std::string& accel, const std::string& reason);
+  void created(const std::string& cmdline, const AccelChoice& choice);
   void start();
   void pause();
   void resume();
@@ -98,7 +99,6 @@ class Supervisor {
   std::optional<Request> active_;  // begun and not yet answered
   Clock::time_point console_due_;  // the console is not read before
   bool readable_ = false;          // the socket may hold lines that there was no room for
-  bool killed_ = false;            // a forced stop has come
   bool done_ = false;
 };
 

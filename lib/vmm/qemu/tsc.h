@@ -20,6 +20,6 @@ TickSample sample_ticks();
 // that QEMU hands to the guest.
 std::optional<uint32_t> host_tick_khz(const TickSample& earlier);
 
-inline constexpr int kTickSpanMs = 5;
+inline constexpr int kTickSpanMs = 3;
 
 }  // namespace vmette::vmm
