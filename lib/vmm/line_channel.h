@@ -15,7 +15,7 @@
 namespace vmette::vmm {
 
 // Longest line either way, its newline not counted.
-inline constexpr size_t kMaxLineBytes = 1024 * 1024;
+inline constexpr size_t kMaxLineBytes = size_t{1024} * 1024;
 
 // Never blocks, whatever O_NONBLOCK says: the owner polls fd() for reading, and for writing while
 // wants_write(). Not thread-safe. Raises no SIGPIPE.

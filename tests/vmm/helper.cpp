@@ -28,7 +28,7 @@ using vmette::vmm::LineChannel;
 constexpr int kDeadlineMs = 60'000;
 
 std::string environment(const char* name) {
-  const char* value = std::getenv(name);
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
   if (value == nullptr) throw std::runtime_error(std::string(name) + " is not set");
   return value;
 }

@@ -37,10 +37,19 @@ size_t resident_kib(pid_t pid) {
   return 0;
 }
 
+// An instrumented helper is larger than what the limit is about.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kInstrumented = true;
+#elif defined(__has_feature)
+constexpr bool kInstrumented = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool kInstrumented = false;
+#endif
+
 }  // namespace
 
 TEST_CASE("vmette-vmm prints its version") {
-  const Ending ending = run_program({std::getenv("VMETTE_VMM"), "--version"});
+  const Ending ending = run_program({"/bin/sh", "-c", "exec \"$VMETTE_VMM\" --version"});
   CHECK(ending.code == 0);
   CHECK(ending.out == "vmette-vmm " VMETTE_VERSION " (qemu)\n");
 }
@@ -231,7 +240,7 @@ TEST_CASE("stop with force ends a pause that QEMU never answers") {
 
 TEST_CASE("a console that nobody reads is dropped and counted, and the helper stays small") {
   const TemporaryFolder folder;
-  constexpr size_t kPrinted = 8 * 1024 * 1024;
+  constexpr size_t kPrinted = size_t{8} * 1024 * 1024;
   const Machine machine = scripted_machine(
       folder, std::string(kHandshake) +
                   "head -c 8388600 /dev/zero | tr '\\0' x >&5\nprintf 'the end\\n' >&5; exit 0");
@@ -244,7 +253,7 @@ TEST_CASE("a console that nobody reads is dropped and counted, and the helper st
   CHECK(helper.console().size() + helper.dropped() == kPrinted);
   CHECK(helper.dropped() > kPrinted / 2);
   CHECK(helper.console().ends_with("xthe end\n"));
-  CHECK(resident_kib(helper.pid()) <= 8 * 1024);
+  if (!kInstrumented) CHECK(resident_kib(helper.pid()) <= size_t{8} * 1024);
 }
 
 TEST_CASE("a terminal's signals leave the machine alone and SIGTERM ends it") {

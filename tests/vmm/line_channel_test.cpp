@@ -106,7 +106,7 @@ TEST_CASE("a line of 1 MiB passes and a longer one breaks the channel") {
 TEST_CASE("a line without an end breaks the channel once it is longer than 1 MiB") {
   auto [near, far] = make_sockets();
   LineChannel channel(std::move(near));
-  const std::string part(64 * 1024, 'x');
+  const std::string part(size_t{64} * 1024, 'x');
   std::string line;
   Status status = Status::kMore;
   size_t sent = 0;
@@ -123,7 +123,7 @@ TEST_CASE("sending never blocks, and what is left over is sent by flush in order
   auto [near, far] = make_sockets();
   LineChannel from(std::move(near));
   LineChannel to(std::move(far));
-  const std::string large(900 * 1024, 'a');
+  const std::string large(size_t{900} * 1024, 'a');
   REQUIRE(from.send(large));
   CHECK(from.wants_write());
   REQUIRE(from.send("after"));
@@ -145,7 +145,7 @@ TEST_CASE("sending never blocks, and what is left over is sent by flush in order
 TEST_CASE("sending to a peer that has gone fails and drops the queue") {
   auto [near, far] = make_sockets();
   LineChannel channel(std::move(near));
-  REQUIRE(channel.send(std::string(900 * 1024, 'a')));
+  REQUIRE(channel.send(std::string(size_t{900} * 1024, 'a')));
   far.reset();
   CHECK_FALSE(channel.send("more"));
   CHECK_FALSE(channel.wants_write());
@@ -162,7 +162,8 @@ TEST_CASE("descriptors arrive in order with their lines and do not pass on to pr
   fds.emplace_back(ends[0]);
   fds.emplace_back(ends[1]);
   REQUIRE(from.send("none"));
-  REQUIRE(from.send("both", std::move(fds)));
+  const bool sent = from.send("both", std::move(fds));
+  REQUIRE(sent);
   REQUIRE(from.send("after"));
 
   std::string line;
@@ -193,7 +194,8 @@ TEST_CASE("descriptors that nobody expects are closed") {
   for (int i = 0; i < 3; ++i) {
     std::vector<UniqueFd> fds;
     for (int j = 0; j < 3; ++j) fds.push_back(open_null());
-    REQUIRE(from.send("line", std::move(fds)));
+    const bool sent = from.send("line", std::move(fds));
+    REQUIRE(sent);
   }
   std::string line;
   for (int i = 0; i < 3; ++i) REQUIRE(to.receive(line) == Status::kLine);
@@ -209,7 +211,8 @@ TEST_CASE("descriptors that nobody took are closed with the channel") {
     LineChannel to(std::move(far), 4);
     std::vector<UniqueFd> fds;
     fds.push_back(open_null());
-    REQUIRE(from.send("line", std::move(fds)));
+    const bool sent = from.send("line", std::move(fds));
+    REQUIRE(sent);
     std::string line;
     REQUIRE(to.receive(line) == Status::kLine);
   }

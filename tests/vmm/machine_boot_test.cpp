@@ -61,7 +61,7 @@ TEST_CASE("a kernel without a root panics, and the helper reports its console an
   const json stopped = helper.wait_for("stopped");
   CHECK(stopped["reason"] == "reset");
   CHECK(stopped["status"] == "exited with status 0");
-  CHECK(stopped["message"] == "");
+  CHECK(stopped["message"].get<std::string>().empty());
   CHECK(helper.dropped() == 0);
   CHECK(helper.console().find("Kernel panic - not syncing") != std::string::npos);
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,29 @@ std::string elf_with_note(uint16_t machine, const std::string& name, uint32_t ty
 
 const std::string kXenName("Xen\0", 4);
 
+// An environment variable that has its earlier value back afterwards.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) {
+    // NOLINTBEGIN(concurrency-mt-unsafe): one thread
+    if (const char* before = std::getenv(name)) before_ = before;
+    setenv(name, value.c_str(), 1);
+  }
+  ~Variable() {
+    if (before_)
+      setenv(name_, before_->c_str(), 1);
+    else
+      unsetenv(name_);
+    // NOLINTEND(concurrency-mt-unsafe)
+  }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
 Machine small_machine() {
   Machine machine;
   machine.version = "1";
@@ -85,11 +109,11 @@ bool has_pair(const std::vector<std::string>& argv, const std::string& option,
 
 TEST_CASE("kernels that can be booted are accepted") {
   const TemporaryFolder folder;
-  CHECK(verdict(folder.write("bzimage", fake_bzimage())) == "");
-  CHECK(verdict(folder.write("pvh", elf_with_note(EM_X86_64, kXenName, 18))) == "");
+  CHECK(verdict(folder.write("bzimage", fake_bzimage())).empty());
+  CHECK(verdict(folder.write("pvh", elf_with_note(EM_X86_64, kXenName, 18))).empty());
   std::string image(4096, '\0');
   image.replace(0x38, 4, "ARMd");
-  CHECK(verdict(folder.write("image", image), Arch::kAarch64) == "");
+  CHECK(verdict(folder.write("image", image), Arch::kAarch64).empty());
 }
 
 TEST_CASE("a file that is no kernel for the machine is refused with what it is") {
@@ -151,7 +175,7 @@ TEST_CASE("a kernel or initramfs that cannot be read is named") {
   const std::string empty = folder.write("empty", "");
   CHECK(failure_of([&] { check_initramfs(empty); }) ==
         "bad_initramfs: initramfs " + empty + ": is an empty file");
-  CHECK(failure_of([&] { check_initramfs(folder.write("some", "x")); }) == "");
+  CHECK(failure_of([&] { check_initramfs(folder.write("some", "x")); }).empty());
 }
 
 TEST_CASE("the kernel's command line gets what the machine needs") {
@@ -287,30 +311,28 @@ TEST_CASE("QEMU is found by path, by VMETTE_QEMU and in PATH, in this order") {
   const std::string by_path = folder.write("by-path", "#!/bin/sh\n", 0700);
   const std::string by_variable = folder.write("by-variable", "#!/bin/sh\n", 0700);
   const std::string usual = folder.write("qemu-system-x86_64", "#!/bin/sh\n", 0700);
-  const char* old_path = std::getenv("PATH");
-  const std::string path = old_path != nullptr ? old_path : "";
-  setenv("PATH", (":relative:/none:" + folder.path()).c_str(), 1);
-  setenv("VMETTE_QEMU", by_variable.c_str(), 1);
-  CHECK(find_qemu(by_path, Arch::kX86_64) == by_path);
-  CHECK(find_qemu("by-path", Arch::kX86_64) == by_path);
-  CHECK(find_qemu("", Arch::kX86_64) == by_variable);
-  setenv("VMETTE_QEMU", "", 1);
+  const Variable search("PATH", ":relative:/none:" + folder.path());
+  {
+    const Variable variable("VMETTE_QEMU", by_variable);
+    CHECK(find_qemu(by_path, Arch::kX86_64) == by_path);
+    CHECK(find_qemu("by-path", Arch::kX86_64) == by_path);
+    CHECK(find_qemu("", Arch::kX86_64) == by_variable);
+  }
+  const Variable empty("VMETTE_QEMU", "");
   CHECK(find_qemu("", Arch::kX86_64) == usual);
   CHECK(failure_of([] { find_qemu("", Arch::kAarch64); }) ==
         "not_found: qemu-system-aarch64 is not in PATH; install the package qemu-system-arm or "
         "set VMETTE_QEMU");
-  setenv("VMETTE_QEMU", "/none/qemu", 1);
+  const Variable wrong("VMETTE_QEMU", "/none/qemu");
   CHECK(failure_of([] { find_qemu("", Arch::kX86_64); }) ==
         "not_found: VMETTE_QEMU: /none/qemu cannot be run: No such file or directory; install the "
         "package qemu-system-x86 or set VMETTE_QEMU");
-  unsetenv("VMETTE_QEMU");
-  setenv("PATH", path.c_str(), 1);
 }
 
 TEST_CASE("the version is cut out of what QEMU prints") {
   CHECK(parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright") == "7.2.22");
   CHECK(parse_version("QEMU emulator version 9.1.0\n") == "9.1.0");
-  CHECK(parse_version("something else") == "");
+  CHECK(parse_version("something else").empty());
 }
 
 TEST_CASE("KVM is never taken for a foreign architecture") {

@@ -30,7 +30,7 @@ void reset_signals() {
   for (int number = 1; number < NSIG; ++number) sigaction(number, &standard, nullptr);
   sigset_t none;
   sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
 // Moves the descriptors to 0, 1, 2, 3 ... and leaves nothing else open but `report`.
@@ -42,8 +42,10 @@ void place_fds(const ChildPlan& plan, int& report) {
   const int above = static_cast<int>(wanted.size());
 
   // First out of the way, so that no dup2 hits one that is still needed.
-  for (int& fd : wanted)
-    if ((fd = fcntl(fd, F_DUPFD_CLOEXEC, above + 1)) < 0) fail(report);
+  for (int& fd : wanted) {
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, above + 1);
+    if (fd < 0) fail(report);
+  }
   const int moved = fcntl(report, F_DUPFD_CLOEXEC, above + 1);
   if (moved < 0) fail(report);
   report = moved;
@@ -95,11 +97,11 @@ Child::Child(const ChildPlan& plan) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, &before);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   pid_ = fork();
   const int fork_error = errno;
   if (pid_ == 0) run_child(plan, argv.data(), env.data(), parent, writer.get());
-  sigprocmask(SIG_SETMASK, &before, nullptr);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid_ < 0) throw std::system_error(fork_error, std::generic_category(), "fork");
 
   writer.reset();

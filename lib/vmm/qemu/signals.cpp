@@ -36,7 +36,7 @@ Signals::Signals() {
   for (const int number : {SIGCHLD, SIGTERM}) sigaction(number, &action, nullptr);
   sigset_t none;
   sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
 int Signals::fd() const {
