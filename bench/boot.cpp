@@ -3,7 +3,7 @@
 // costs.
 #include <dirent.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -86,6 +86,8 @@ std::vector<pid_t> children_of(pid_t parent) {
 }
 
 void measure_idle(const std::string& assets) {
+  // The helper is an orphan on purpose; here it becomes a child of this program.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   auto session = new_session(assets);
   need(session.start());
   const auto helpers = children_of(getpid());

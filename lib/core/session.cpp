@@ -100,6 +100,7 @@ Result<void> Session::wait(int64_t timeout_ms) const {
 }
 
 void Session::request_stop(uint32_t grace_ms) {
+  if (state() == State::kCreated) return;  // a launch that comes later is not meant
   reactor_.post([self = shared_from_this(), grace_ms] {
     if (self->may_end())
       self->finish(EndKind::kStopped, 0, kStoppedMessage, Descent::kOrderly, grace_ms);
@@ -107,6 +108,7 @@ void Session::request_stop(uint32_t grace_ms) {
 }
 
 void Session::request_kill() {
+  if (state() == State::kCreated) return;
   reactor_.post([self = shared_from_this()] {
     if (!self->may_end()) return;
     self->finish(EndKind::kStopped, 0, kStoppedMessage, Descent::kAtOnce);
