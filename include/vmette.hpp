@@ -9,8 +9,7 @@
 ///   for what it does not hold ends the process (std::abort): test it first, or pass it on with
 ///   BOOST_OUTCOME_TRY.
 /// - Nothing here throws. Where this header itself allocates (errors, argument vectors), running
-/// out
-///   of memory ends the process.
+///   out of memory ends the process.
 /// - Views and pointers are valid as long as the object that returned them.
 #ifndef VMETTE_HPP
 #define VMETTE_HPP

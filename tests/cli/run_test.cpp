@@ -101,6 +101,22 @@ TEST_CASE("the host's root as root runs the host's programs and keeps the host u
   CHECK(::access(name.c_str(), F_OK) != 0);
 }
 
+TEST_CASE("root in the guest cannot write to the root directory's share past the writable layer") {
+  const std::string name = "/tmp/vmette-cli-escape-" + std::to_string(::getpid());
+  const Ending ending = run_cli(
+      {"--quiet", "--rootfs", "/", "--exec",
+       "mkdir /run/share && mount -t 9p -o trans=virtio,version=9p2000.L rootfs /run/share && "
+       "touch /run/share" +
+           name +
+           " && exit 1; "
+           "for where in $(awk '/ 9p / { print $2 }' /proc/1/mounts); do "
+           "nsenter -t 1 -m -r /bin/busybox sh -c \"mount -o remount,rw $where; touch $where" +
+           name + "\" && exit 1; done; exit 0"});
+  INFO(ending.err);
+  CHECK(ending.code == 0);
+  CHECK(::access(name.c_str(), F_OK) != 0);
+}
+
 TEST_CASE("the host's python runs in the guest") {
   if (::access("/usr/bin/python3", X_OK) != 0) return;
   const Ending ending = run_cli({"--rootfs", "/", "--", "python3", "-c", "print(2**32)"});
