@@ -59,9 +59,12 @@ def fetch(arch):
                       f"linux-image-*-{DEBIAN_ARCH[arch]} package file with {_OPTION}")
     record = _newest(arch)
     path = os.path.join(cache_folder("packages"), os.path.basename(record["Filename"]))
+    if os.path.exists(path) and _sha256(path) != record["SHA256"]:
+        os.unlink(path)
     if not os.path.exists(path):
         download(record, path)
-    _verify(path, record["SHA256"])
+    if _sha256(path) != record["SHA256"]:
+        raise Failure(f"{path} is not the package that apt's lists describe: run apt-get update")
     return path
 
 
@@ -106,12 +109,9 @@ def _newest(arch):
                   f"another distribution give Debian's package file with {_OPTION}")
 
 
-def _verify(path, digest):
+def _sha256(path):
     with open(path, "rb") as file:
-        if hashlib.sha256(file.read()).hexdigest() == digest:
-            return
-    os.unlink(path)
-    raise Failure(f"{path} was damaged and has been removed: build again")
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def unpack(package, folder, options):
