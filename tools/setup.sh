@@ -50,12 +50,13 @@ install_packages() {
   }
   local missing
   missing=$(missing_packages "$@")
-  # The guest's kernel is downloaded by its newest version, so apt must know of one.
-  if [ -n "$missing" ] || ! apt-cache show "$kernel_meta" >/dev/null 2>&1; then
-    package_lists_known $missing || {
+  # The guest's kernel is downloaded by its newest version, so apt must know of one that is still
+  # there.
+  if [ -n "$missing" ] || ! kernel_package_cached; then
+    if lists_are_old || ! package_lists_known $missing; then
       say "Updating apt's package lists"
       apt update
-    }
+    fi
   fi
   [ -n "$missing" ] || return 0
   say "Installing: $missing"
@@ -64,6 +65,13 @@ install_packages() {
     apt update
     apt install -y --no-install-recommends $missing
   } || die "apt-get could not install: $missing"
+}
+
+lists_are_old() { [ -z "$(find /var/lib/apt/lists -maxdepth 0 -mtime -1 2>/dev/null)" ]; }
+
+kernel_package_cached() {
+  set -- "${XDG_CACHE_HOME:-$HOME/.cache}"/vmette/packages/linux-image-*.deb
+  [ -f "$1" ]
 }
 
 package_lists_known() {
