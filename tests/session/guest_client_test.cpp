@@ -45,8 +45,7 @@ struct Connection {
               if (on_frame) on_frame();
             },
             [this](std::string why) { lost.push_back(std::move(why)); },
-            [this](std::string why) { broken.push_back(std::move(why)); },
-            nullptr});
+            [this](std::string why) { broken.push_back(std::move(why)); }, nullptr});
     client->start();
   }
 
