@@ -47,6 +47,15 @@ std::vector<std::string> stat_fields(pid_t pid) {
   return {std::istream_iterator<std::string>(rest), {}};
 }
 
+pid_t parent_of(pid_t pid) {
+  const auto fields = stat_fields(pid);
+  return fields.size() > 1 ? std::stoi(fields[1]) : 0;
+}
+
+bool is_helper(pid_t pid) {
+  return proc(pid, "comm") == "vmette-vmm\n";
+}
+
 }  // namespace
 
 Watched::Watched(pid_t pid)
@@ -66,9 +75,10 @@ std::vector<Watched> helpers_marked(const std::string& variable, const std::stri
   const std::string wanted = '\0' + variable + '=' + value + '\0';
   std::vector<Watched> found;
   for (const pid_t pid : all_pids()) {
-    if (proc(pid, "comm") != "vmette-vmm\n") continue;
     // Held first, so that it is this process that is looked at.
     Watched process(pid);
+    // A helper's child looks like it until its exec.
+    if (!is_helper(pid) || is_helper(parent_of(pid))) continue;
     if (('\0' + proc(pid, "environ")).find(wanted) != std::string::npos && !process.has_ended())
       found.push_back(std::move(process));
   }
@@ -84,13 +94,9 @@ std::vector<Watched> own_helpers() {
 }
 
 std::vector<Watched> children_of(pid_t pid) {
-  constexpr size_t kParent = 1;
   std::vector<Watched> found;
-  for (const pid_t candidate : all_pids()) {
-    const auto fields = stat_fields(candidate);
-    if (fields.size() > kParent && fields[kParent] == std::to_string(pid))
-      found.emplace_back(candidate);
-  }
+  for (const pid_t candidate : all_pids())
+    if (parent_of(candidate) == pid) found.emplace_back(candidate);
   return found;
 }
 
