@@ -43,26 +43,31 @@ def exported_symbols(nm, library):
     return {name[1:] for name in names} if darwin else names
 
 
-def words(path):
-    return set(re.findall(r"\w+", without_comments(Path(path).read_text(encoding="utf-8"))))
+def text_of(paths):
+    return "\n".join(Path(path).read_text(encoding="utf-8") for path in paths)
+
+
+def words(paths):
+    return set(re.findall(r"\w+", without_comments(text_of(paths))))
 
 
 def main():
     parser = argparse.ArgumentParser()
-    for option in ("header", "wrapper", "library", "nm"):
+    for option in ("library", "nm"):
         parser.add_argument(f"--{option}", required=True)
-    parser.add_argument("--c-test", required=True, nargs="+")
+    for option in ("headers", "wrappers", "c-test"):
+        parser.add_argument(f"--{option}", required=True, nargs="+")
     options = parser.parse_args()
 
-    header = Path(options.header).read_text(encoding="utf-8")
+    header = text_of(options.headers)
     functions = set(DECLARATION.findall(header))
     constants = enumerators(header)
     codes = {name for name in constants if name.startswith("VMETTE_E_")}
     exported = exported_symbols(options.nm, options.library)
-    wrapper = words(options.wrapper)
-    c_test = set().union(*map(words, options.c_test))
+    wrapper = words(options.wrappers)
+    c_test = words(options.c_test)
     if not functions or not codes or not exported:
-        sys.exit("nothing found: the patterns of this script no longer fit the header")
+        sys.exit("nothing found: the patterns of this script no longer fit the headers")
 
     complaints = {
         "vmette.h declares it, the library does not export it": functions - exported,

@@ -1,0 +1,44 @@
+/** @file base.h
+ * Export marks, the handles, the version. Part of vmette.h, which has the conventions. */
+#ifndef VMETTE_BASE_H
+#define VMETTE_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define VMETTE_API __attribute__((visibility("default")))
+#define VMETTE_CHECK __attribute__((warn_unused_result))
+#else
+#define VMETTE_API
+#define VMETTE_CHECK
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What a call failed with. */
+typedef struct vmette_error vmette_error;
+/** The description of a machine, before it exists. */
+typedef struct vmette_config vmette_config;
+/** One virtual machine, from its start to its end. */
+typedef struct vmette_session vmette_session;
+/** How a command ended, and what it printed. */
+typedef struct vmette_output vmette_output;
+/** The description of a command, before it runs. */
+typedef struct vmette_exec vmette_exec;
+/** One command in a running machine. */
+typedef struct vmette_process vmette_process;
+/** Bytes that the library hands out. */
+typedef struct vmette_buffer vmette_buffer;
+
+/** The library's version, for example "0.1.0". Valid for ever. */
+VMETTE_API const char* vmette_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,179 @@
+/** @file config.h
+ * The description of a machine. Part of vmette.h, which has the conventions. */
+#ifndef VMETTE_CONFIG_H
+#define VMETTE_CONFIG_H
+
+#include <vmette/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How a guest's vsock port is chosen, see vmette_config_set_vsock(). */
+typedef int32_t vmette_vsock_mode;
+enum {
+  VMETTE_VSOCK_DISABLED = 0, /**< No vsock device. */
+  VMETTE_VSOCK_AUTO = 1,     /**< A free port where the hypervisor offers vsock, else none. */
+  VMETTE_VSOCK_FIXED = 2,    /**< The given port. */
+};
+
+/** What runs the guest's vCPUs, see vmette_config_set_accel(). */
+typedef int32_t vmette_accel;
+enum {
+  VMETTE_ACCEL_AUTO = 0,      /**< Hardware where it really works, else emulation. */
+  VMETTE_ACCEL_HARDWARE = 1,  /**< KVM; an error where it cannot be opened. */
+  VMETTE_ACCEL_EMULATION = 2, /**< Software emulation, slow and everywhere. */
+};
+
+/**
+ * A configuration with the defaults named below. `*out` is owned by the caller, free with
+ * vmette_config_delete(). One thread at a time may use a configuration; sessions copy it.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_new(vmette_config** out);
+/** An independent copy. `*out` is owned by the caller. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_clone(const vmette_config* config,
+                                                          vmette_config** out);
+/** Frees the configuration; may be NULL. Sessions made from it are not touched. */
+VMETTE_API void vmette_config_delete(vmette_config* config);
+
+/**
+ * Checks everything that can be checked without starting anything: ranges, combinations, names,
+ * that files exist. Sessions do the same at their start. Fails with VMETTE_E_INVALID_CONFIG,
+ * VMETTE_E_NOT_FOUND or VMETTE_E_UNSUPPORTED.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_validate(const vmette_config* config);
+
+/**
+ * The guest kernel: an uncompressed vmlinux or a bzImage on x86_64, an Image on aarch64. Default:
+ * the boot assets' kernel (vmette_config_set_assets()). Borrows `path`; NULL goes back to the
+ * default.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_kernel(vmette_config* config,
+                                                               const char* path);
+/** The initramfs with vmette-agent as /init. Default and NULL as for the kernel. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_initramfs(vmette_config* config,
+                                                                  const char* path);
+/**
+ * The directory that holds `<arch>/manifest.json` with kernel and initramfs. Default:
+ * VMETTE_ASSETS_DIR, else the build the library belongs to, else its install prefix. A tuned kernel
+ * (`<arch>/tuned`) is preferred where it is present. NULL goes back to the default.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_assets(vmette_config* config,
+                                                               const char* directory);
+/** The `vmette-vmm` program. Default: VMETTE_VMM, else next to the library. NULL goes back to the
+ * default. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_helper(vmette_config* config,
+                                                               const char* path);
+/**
+ * Replaces the base kernel command line ("quiet" and boot speed-ups); what the machine itself
+ * needs is still appended, see vmette_session_cmdline(). NULL goes back to the default.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_cmdline(vmette_config* config,
+                                                                const char* cmdline);
+/**
+ * A directory of the host as the guest's root, read-only on the host's side always. Writes go to
+ * memory and are thrown away; with `read_only` there is no writable layer at all. `/` is allowed:
+ * the guest can then read every file that the calling user can. Replaces an earlier root.
+ * Default: no root, the guest runs in its built-in busybox.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_rootfs_share(vmette_config* config,
+                                                                     const char* path,
+                                                                     bool read_only);
+/** A file-system image ("squashfs", "erofs" or "ext4") as read-only lower layer of the root.
+ * Replaces an earlier root. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_rootfs_block(vmette_config* config,
+                                                                     const char* path,
+                                                                     const char* fstype);
+/**
+ * Shares a directory of the host under /mnt/<tag>. A writable share lets the guest change the
+ * host's files. `tag`: 1 to 35 bytes of [A-Za-z0-9._-]; "rootfs" and "ctl" are reserved.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_share(vmette_config* config,
+                                                              const char* tag, const char* path,
+                                                              bool read_only);
+/** Attaches a raw disk image. A writable disk keeps what the guest writes. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_disk(vmette_config* config,
+                                                             const char* path, bool read_only);
+/**
+ * The command that the session runs as a line for /bin/sh -c; the session ends with it. Replaces
+ * an earlier command; NULL removes it: the session then stays ready until it is stopped, and
+ * vmette_run() gives an interactive shell.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_exec(vmette_config* config,
+                                                             const char* line);
+/** The same as an argument vector of `argc` (at least 1) strings; argv[0] is looked up in the
+ * guest's PATH. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_exec_argv(vmette_config* config,
+                                                                  const char* const* argv,
+                                                                  size_t argc);
+/**
+ * Adds an environment variable for every command; of two with one key the later wins. `key`:
+ * [A-Za-z_][A-Za-z0-9_]*.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_env(vmette_config* config, const char* key,
+                                                            const char* value);
+/** Makes the root the guest's real / (switch_root) instead of a chroot. Default false. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_switch_root(vmette_config* config, bool on);
+/** Attaches a network. Default false: no device at all. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_net(vmette_config* config, bool on);
+/** The host's vsock port. `port` counts with VMETTE_VSOCK_FIXED only. Default VMETTE_VSOCK_AUTO. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_vsock(vmette_config* config,
+                                                              vmette_vsock_mode mode,
+                                                              uint32_t port);
+/** The port on which the guest's side listens. Default 1025. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_guest_vsock_port(vmette_config* config,
+                                                                         uint32_t port);
+/** Ends the session this many seconds after its start. Default 0: no limit. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_timeout_seconds(vmette_config* config,
+                                                                        uint32_t seconds);
+/** How long a machine may take to get ready. Default 60,000, at least 1. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_ready_timeout_ms(vmette_config* config,
+                                                                         uint32_t timeout_ms);
+/** Number of vCPUs. Default 1; 1 to the host's processors or 32, whichever is larger. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_vcpus(vmette_config* config,
+                                                              uint32_t vcpus);
+/** Guest memory. Default 512, at least 64. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_mem_mib(vmette_config* config,
+                                                                uint64_t mem_mib);
+/** Boots, saves the machine to `path` and ends. NULL: none, the default. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_build_snapshot(vmette_config* config,
+                                                                       const char* path);
+/** Starts from the snapshot at `path` instead of booting. NULL: none, the default. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_resume_snapshot(vmette_config* config,
+                                                                        const char* path);
+/** Puts the root's writable layer on a throw-away disk of this size instead of memory. Default 0:
+ * memory. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_scratch_mib(vmette_config* config,
+                                                                    uint64_t scratch_mib);
+/** Keeps vmette_run() from printing its banner and status lines. Default false. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_quiet(vmette_config* config, bool on);
+/** Keeps the command's output for vmette_session_output() and vmette_run(). Default false. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_capture_output(vmette_config* config,
+                                                                       bool on);
+/** Bytes kept of each captured stream; what comes later is dropped and marked. Default 1 MiB. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_capture_limit(vmette_config* config,
+                                                                      size_t bytes);
+/** What runs the vCPUs. Default VMETTE_ACCEL_AUTO. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_accel(vmette_config* config,
+                                                              vmette_accel accel);
+/** The guest's host name: 1 to 63 bytes of [A-Za-z0-9-], not starting or ending with '-'. Default
+ * "vmette". */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_hostname(vmette_config* config,
+                                                                 const char* name);
+
+/** The number of vCPUs that is set. */
+VMETTE_API uint32_t vmette_config_vcpus(const vmette_config* config);
+/** The memory that is set. */
+VMETTE_API uint64_t vmette_config_mem_mib(const vmette_config* config);
+/** The session timeout that is set; 0: none. */
+VMETTE_API uint32_t vmette_config_timeout_seconds(const vmette_config* config);
+/** The guest vsock port that is set. */
+VMETTE_API uint32_t vmette_config_guest_vsock_port(const vmette_config* config);
+/** The base kernel command line that is set. Valid until the configuration changes. */
+VMETTE_API const char* vmette_config_cmdline(const vmette_config* config);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

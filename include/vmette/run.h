@@ -1,0 +1,32 @@
+/** @file run.h
+ * One command on the caller's terminal. Part of vmette.h, which has the conventions. */
+#ifndef VMETTE_RUN_H
+#define VMETTE_RUN_H
+
+#include <vmette/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Boots a machine, runs the configuration's command on the caller's stdin, stdout and stderr (or
+ * captures its output), waits for its end and takes everything down. Without a command it gives an
+ * interactive shell.
+ *
+ * Uses the terminal: prints a banner and status lines on stderr unless quiet; when stdin and stdout
+ * are a terminal the command gets one too and the caller's is in raw mode meanwhile. SIGINT,
+ * SIGTERM and SIGHUP stop the machine and give exit code 128+n. Terminal and earlier handlers are
+ * put back on every way out. One call at a time in a process.
+ *
+ * The exit code: the command's, 128+n when signal n ended it, 124 on timeout, 0 when the session
+ * was stopped, 1 when the guest failed later than the start. A failure of the start is an error.
+ * `*out` is owned by the caller, free with vmette_output_delete().
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_run(const vmette_config* config, vmette_output** out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
