@@ -66,6 +66,18 @@ void take_command(Arguments& arguments, const std::vector<std::string>& words, s
   arguments.config.set_exec_argv(arguments.argv);
 }
 
+void add_shares(Arguments& arguments) {
+  for (const Share& share : arguments.shares) {
+    const auto target = arguments.share_targets.extract(share.tag);
+    arguments.config.add_share_at(share.tag, share.path, target ? target.mapped() : "",
+                                  share.read_only);
+  }
+  if (arguments.share_targets.empty()) return;
+  const std::string& tag = arguments.share_targets.begin()->first;
+  throw UsageError{"--share-target names '" + tag + "', which is no share; add --share " + tag +
+                   "=PATH"};
+}
+
 void check_combinations(const Arguments& arguments) {
   if (arguments.exec && !arguments.argv.empty()) {
     throw UsageError{"--exec and -- both give a command; keep one of them"};
@@ -118,6 +130,7 @@ Arguments parse(const std::vector<std::string>& words) {
     if (flag == nullptr) fail_unknown(words[i]);
     flag->apply(arguments, *flag, flag->form.empty() ? "" : take_value(*flag, words, ++i));
   }
+  add_shares(arguments);
   check_combinations(arguments);
   return arguments;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,13 @@
 namespace vmette_cli {
 
 enum class Action { kRun, kHelp, kVersion, kProviders, kQuickstart };
+
+// A --share or --share-ro; its mount point may come before or after it.
+struct Share {
+  std::string tag;
+  std::string path;
+  bool read_only = false;
+};
 
 // What the command line asks for. Settings that need no further look are in `config` already; the
 // rest is kept because a rule or the rootfs look-up needs it.
@@ -24,7 +32,9 @@ struct Arguments {
   bool build_snapshot = false;
   bool resume_snapshot = false;
   bool exec = false;
-  std::vector<std::string> argv;  // what follows --
+  std::vector<Share> shares;
+  std::map<std::string, std::string> share_targets;  // by tag
+  std::vector<std::string> argv;                     // what follows --
 
   [[nodiscard]] bool has_command() const { return exec || !argv.empty(); }
 };

@@ -69,7 +69,27 @@ bool is_env_key(std::string_view key) {
 void apply_share(Arguments& arguments, const Flag& flag, const std::string& value) {
   const Pair share = split(flag, value);
   if (share.value.empty()) fail(flag, std::string(flag.form), value);
-  arguments.config.add_share(share.key, share.value, false);
+  arguments.shares.push_back({share.key, share.value, flag.name == "--share-ro"});
+}
+
+void apply_share_target(Arguments& arguments, const Flag& flag, const std::string& value) {
+  const Pair target = split(flag, value);
+  if (!target.value.starts_with('/')) fail(flag, "an absolute path as DIR", value);
+  if (!arguments.share_targets.emplace(target.key, target.value).second) {
+    throw UsageError{"--share-target names '" + target.key + "' twice; keep one of them"};
+  }
+}
+
+void apply_share_transport(Arguments& arguments, const Flag& flag, const std::string& value) {
+  if (value == "auto") {
+    arguments.config.set_share_transport(vmette::ShareTransport::kAuto);
+  } else if (value == "virtiofs") {
+    arguments.config.set_share_transport(vmette::ShareTransport::kVirtiofs);
+  } else if (value == "9p") {
+    arguments.config.set_share_transport(vmette::ShareTransport::k9p);
+  } else {
+    fail(flag, "auto, virtiofs or 9p", value);
+  }
 }
 
 void apply_env(Arguments& arguments, const Flag& flag, const std::string& value) {
@@ -146,6 +166,12 @@ constexpr Flag kFlags[] = {
      Dash::kAllowed, apply_env},
     {"--share", "TAG=PATH", "share a directory, writable, at /mnt/TAG (repeatable)",
      Group::kWorkload, Dash::kRefused, apply_share},
+    {"--share-ro", "TAG=PATH", "the same, read-only (repeatable)", Group::kWorkload, Dash::kRefused,
+     apply_share},
+    {"--share-target", "TAG=DIR", "mount that share at DIR in the guest (repeatable)",
+     Group::kWorkload, Dash::kRefused, apply_share_target},
+    {"--share-transport", "KIND", "auto, virtiofs or 9p, for shares and root (default auto)",
+     Group::kWorkload, Dash::kRefused, apply_share_transport},
     {"--disk", "PATH", "attach a raw disk image, writable (repeatable)", Group::kWorkload,
      Dash::kRefused,
      [](Arguments& a, const Flag&, const std::string& v) { a.config.add_disk(v, false); }},

@@ -25,6 +25,14 @@ enum {
   VMETTE_ACCEL_EMULATION = 2, /**< Software emulation, slow and everywhere. */
 };
 
+/** How directories of the host reach the guest, see vmette_config_set_share_transport(). */
+typedef int32_t vmette_share_transport;
+enum {
+  VMETTE_SHARE_AUTO = 0,     /**< virtio-fs where virtiofsd can start, else 9p. */
+  VMETTE_SHARE_VIRTIOFS = 1, /**< virtio-fs; an error where virtiofsd cannot start. */
+  VMETTE_SHARE_9P = 2,       /**< 9p, which needs nothing but QEMU. */
+};
+
 /**
  * A configuration with the defaults named below. `*out` is owned by the caller, free with
  * vmette_config_delete(). One thread at a time may use a configuration; sessions copy it.
@@ -85,12 +93,30 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_rootfs_block(vmette_conf
                                                                      const char* path,
                                                                      const char* fstype);
 /**
- * Shares a directory of the host under /mnt/<tag>. A writable share lets the guest change the
- * host's files. `tag`: 1 to 35 bytes of [A-Za-z0-9._-]; "rootfs" and "ctl" are reserved.
+ * Shares a directory of the host under /mnt/<tag>. A writable share lets the guest change, delete
+ * and create files below `path` with the calling user's rights, but no setuid or setgid file and no
+ * device node; a read-only one is read-only on the host's side. `tag`: 1 to 35 bytes of
+ * [A-Za-z0-9._-], used once; "rootfs" and "ctl" are reserved. docs/rootfs.md says what a share
+ * keeps of modes, owners and times. Borrows its arguments.
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_share(vmette_config* config,
                                                               const char* tag, const char* path,
                                                               bool read_only);
+/**
+ * The same, mounted at `target`: an absolute path in the guest, used once, not below /proc, /sys or
+ * /dev; "" means /mnt/<tag>. Directories on the way are made where the root can be written, and
+ * below /mnt always.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_share_at(vmette_config* config,
+                                                                 const char* tag, const char* path,
+                                                                 const char* target,
+                                                                 bool read_only);
+/**
+ * How shares, and a directory as root, reach the guest. The timeline names what was chosen for each
+ * and why. Default VMETTE_SHARE_AUTO.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_share_transport(
+    vmette_config* config, vmette_share_transport transport);
 /** Attaches a raw disk image. A writable disk keeps what the guest writes. */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_disk(vmette_config* config,
                                                              const char* path, bool read_only);

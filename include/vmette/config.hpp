@@ -28,6 +28,13 @@ enum class Accel : vmette_accel {
   kEmulation = VMETTE_ACCEL_EMULATION,
 };
 
+/// How directories of the host reach the guest, see VMETTE_SHARE_*.
+enum class ShareTransport : vmette_share_transport {
+  kAuto = VMETTE_SHARE_AUTO,
+  kVirtiofs = VMETTE_SHARE_VIRTIOFS,
+  k9p = VMETTE_SHARE_9P,
+};
+
 /// The description of a machine. A setter's error is returned by validate(), clone(),
 /// Session::create() and run().
 class Config : public Settings<Config, vmette_config, vmette_config_delete> {
@@ -65,6 +72,13 @@ class Config : public Settings<Config, vmette_config, vmette_config_delete> {
   }
   Config& add_share(const Text& tag, const Text& path, bool read_only) noexcept {
     return set(vmette_config_add_share, tag, path, read_only);
+  }
+  Config& add_share_at(const Text& tag, const Text& path, const Text& target,
+                       bool read_only) noexcept {
+    return set(vmette_config_add_share_at, tag, path, target, read_only);
+  }
+  Config& set_share_transport(ShareTransport transport) noexcept {
+    return set(vmette_config_set_share_transport, static_cast<vmette_share_transport>(transport));
   }
   Config& add_disk(const Text& path, bool read_only) noexcept {
     return set(vmette_config_add_disk, path, read_only);

@@ -118,7 +118,26 @@ vmette_error* vmette_config_add_share(vmette_config* config, const char* tag, co
                                       bool read_only) {
   if (tag == nullptr) return null_argument(__func__, "tag");
   if (path == nullptr) return null_argument(__func__, "path");
-  return change(__func__, config, [&](Config& c) { c.shares.push_back({tag, path, read_only}); });
+  return change(__func__, config,
+                [&](Config& c) { c.shares.push_back({tag, path, read_only, ""}); });
+}
+
+vmette_error* vmette_config_add_share_at(vmette_config* config, const char* tag, const char* path,
+                                         const char* target, bool read_only) {
+  if (tag == nullptr) return null_argument(__func__, "tag");
+  if (path == nullptr) return null_argument(__func__, "path");
+  if (target == nullptr) return null_argument(__func__, "target");
+  return change(__func__, config,
+                [&](Config& c) { c.shares.push_back({tag, path, read_only, target}); });
+}
+
+vmette_error* vmette_config_set_share_transport(vmette_config* config,
+                                                vmette_share_transport transport) {
+  if (transport < VMETTE_SHARE_AUTO || transport > VMETTE_SHARE_9P)
+    return bad_choice(__func__, "transport", transport, VMETTE_SHARE_9P);
+  return change(__func__, config, [&](Config& c) {
+    c.share_transport = static_cast<vmette::core::ShareTransport>(transport);
+  });
 }
 
 vmette_error* vmette_config_add_disk(vmette_config* config, const char* path, bool read_only) {

@@ -7,9 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <set>
 #include <string_view>
 #include <thread>
+
+#include "vmm/machine.h"
 
 namespace vmette::core {
 namespace {
@@ -119,6 +122,64 @@ Result<void> check_tag(const std::string& tag, std::set<std::string>& seen) {
   return success();
 }
 
+// True at `directory` and below it.
+bool is_within(const std::string& path, std::string_view directory) {
+  return path.starts_with(directory) &&
+         (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+Result<void> check_mount_point(const Share& share, std::set<std::string>& seen) {
+  const std::string target = mount_point(share);
+  // A name between two slashes that says nothing, or leads elsewhere than it seems.
+  const std::string walked = target + '/';
+  const bool plain = target.find('\0') == std::string::npos && target.starts_with('/') &&
+                     walked.find("//") == std::string::npos &&
+                     walked.find("/./") == std::string::npos &&
+                     walked.find("/../") == std::string::npos;
+  if (!plain)
+    return wrong(
+        "shares: mount point '{}' of '{}' is not plain; give an absolute path without '.', '..' or "
+        "a slash at its end",
+        target, share.tag);
+  for (const std::string_view taken : {"/proc", "/sys", "/dev"})
+    if (is_within(target, taken))
+      return wrong("shares: mount point '{}' of '{}' is the guest kernel's; choose another", target,
+                   share.tag);
+  if (!seen.insert(target).second)
+    return wrong("shares: mount point '{}' is used twice; give every share its own", target);
+  return success();
+}
+
+Result<void> check_shares(const Config& config) {
+  std::set<std::string> tags;
+  std::set<std::string> targets;
+  for (const Share& share : config.shares) {
+    BOOST_OUTCOME_TRYV(check_tag(share.tag, tags));
+    BOOST_OUTCOME_TRYV(check_mount_point(share, targets));
+    BOOST_OUTCOME_TRYV(check_directory("shares", share.path));
+  }
+  return success();
+}
+
+// Every device of the machine but shares and disks, the control channel's included.
+size_t other_devices(const Config& config) {
+  const bool root = !std::holds_alternative<std::monostate>(config.rootfs);
+  const bool scratch = config.scratch_mib != 0;
+  const bool vsock = config.vsock_mode == VsockMode::kFixed;
+  return size_t{1} + (root ? 1 : 0) + (scratch ? 1 : 0) + (config.net ? 1 : 0) + (vsock ? 1 : 0);
+}
+
+Result<void> check_devices(const Config& config) {
+  const size_t count = config.shares.size() + config.disks.size();
+  const size_t most = vmm::kDeviceLimit - other_devices(config);
+  if (count > most)
+    return wrong(
+        "shares, disks: {} are too many; a machine has at most {} devices, of which this one "
+        "leaves {} for shares and disks",
+        count, vmm::kDeviceLimit, most);
+  return success();
+}
+
 Result<void> check_files(const Config& config) {
   if (!config.kernel.empty()) {
     BOOST_OUTCOME_TRYV(check_file("kernel", config.kernel, R_OK));
@@ -135,11 +196,7 @@ Result<void> check_files(const Config& config) {
                    block->fstype);
     BOOST_OUTCOME_TRYV(check_file("rootfs", block->path, R_OK));
   }
-  std::set<std::string> tags;
-  for (const Share& share : config.shares) {
-    BOOST_OUTCOME_TRYV(check_tag(share.tag, tags));
-    BOOST_OUTCOME_TRYV(check_directory("shares", share.path));
-  }
+  BOOST_OUTCOME_TRYV(check_shares(config));
   for (const Disk& disk : config.disks) {
     BOOST_OUTCOME_TRYV(check_file("disks", disk.path, disk.read_only ? R_OK : R_OK | W_OK));
   }
@@ -170,7 +227,6 @@ Result<void> check_combinations(const Config& config) {
 Result<void> check_available(const Config& config) {
   if (std::holds_alternative<RootfsBlock>(config.rootfs))
     return not_in_this_version("a block image as rootfs", "use a directory");
-  if (!config.shares.empty()) return not_in_this_version("shares", "leave it out");
   if (!config.disks.empty()) return not_in_this_version("disks", "leave it out");
   if (config.scratch_mib != 0)
     return not_in_this_version("scratch_mib", "raise mem_mib, the writable layer lives in memory");
@@ -187,6 +243,21 @@ Result<void> check_available(const Config& config) {
 
 }  // namespace
 
+std::string mount_point(const Share& share) {
+  return share.target.empty() ? "/mnt/" + share.tag : share.target;
+}
+
+void make_paths_absolute(Config& config) {
+  const auto absolute = [](std::string& path) {
+    std::error_code error;  // without a working folder the path stays, and is refused later
+    if (path.empty() || path[0] == '/') return;
+    const auto whole = std::filesystem::absolute(path, error);
+    if (!error) path = whole.lexically_normal().string();
+  };
+  if (auto* share = std::get_if<RootfsShare>(&config.rootfs)) absolute(share->path);
+  for (Share& share : config.shares) absolute(share.path);
+}
+
 bool valid_env_key(const std::string& key) {
   if (key.empty() || (key[0] >= '0' && key[0] <= '9')) return false;
   return std::all_of(key.begin(), key.end(), [](char c) { return is_alnum(c) || c == '_'; });
@@ -196,6 +267,7 @@ Result<void> validate(const Config& config) {
   BOOST_OUTCOME_TRYV(check_numbers(config));
   BOOST_OUTCOME_TRYV(check_names(config));
   BOOST_OUTCOME_TRYV(check_combinations(config));
+  BOOST_OUTCOME_TRYV(check_devices(config));
   BOOST_OUTCOME_TRYV(check_files(config));
   return check_available(config);
 }

@@ -14,6 +14,7 @@ namespace vmette::core {
 
 enum class VsockMode : int32_t { kDisabled = 0, kAuto = 1, kFixed = 2 };
 enum class Accel : int32_t { kAuto = 0, kHardware = 1, kEmulation = 2 };
+enum class ShareTransport : int32_t { kAuto = 0, kVirtiofs = 1, k9p = 2 };
 
 // A host directory as the root's lower layer.
 struct RootfsShare {
@@ -31,7 +32,11 @@ struct Share {
   std::string tag;
   std::string path;
   bool read_only = false;
+  std::string target;  // mount point in the guest; empty: /mnt/<tag>
 };
+
+// Where the guest mounts it.
+std::string mount_point(const Share& share);
 
 struct Disk {
   std::string path;
@@ -57,6 +62,7 @@ struct Config {
   std::string cmdline = kDefaultCmdline;
   std::variant<std::monostate, RootfsShare, RootfsBlock> rootfs;
   std::vector<Share> shares;
+  ShareTransport share_transport = ShareTransport::kAuto;
   std::vector<Disk> disks;
   std::optional<Command> exec;
   wire::EnvList env;
@@ -78,6 +84,9 @@ struct Config {
   Accel accel = Accel::kAuto;
   std::string hostname = "vmette";
 };
+
+// Relative paths of what a machine uses become absolute, as seen from the caller's working folder.
+void make_paths_absolute(Config& config);
 
 // Checks ranges, names, combinations and that files exist. Nothing is started or opened for long.
 Result<void> validate(const Config& config);

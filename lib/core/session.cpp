@@ -34,6 +34,7 @@ Session::Session(Reactor& reactor, Config config, MainStdio stdio)
 Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config,
                                                  std::optional<MainStdio> stdio) {
   BOOST_OUTCOME_TRYV(validate(config));
+  make_paths_absolute(config);
   if (!stdio) {
     stdio.emplace();
     stdio->kind = config.capture_output ? MainStdio::Kind::kCapture : MainStdio::Kind::kDiscard;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -119,6 +120,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void arm_session_timeout(Clock::time_point at);
   void create_machine();
   void machine_created(const nlohmann::json& answer);
+  void note_shares(const nlohmann::json& answer);
   void attach_guest(UniqueFd stream);
   void handle_frame(const wire::Frame& frame);
   void handle_hello(const wire::Frame& frame);
@@ -192,6 +194,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<End> decided_;
   std::optional<Error> failure_;  // with a decided kError
   bool emulated_ = false;
+  std::set<std::string> virtiofs_tags_;         // of the shares that go over virtio-fs
   std::optional<Clock::duration> paused_left_;  // of the session's timeout
   Clock::time_point hello_at_{};                // when HELLO came ...
   uint64_t hello_guest_us_ = 0;                 // ... and the guest's uptime then

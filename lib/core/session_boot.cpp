@@ -33,6 +33,40 @@ vmm::Accel to_vmm(Accel accel) {
   return vmm::Accel::kAuto;
 }
 
+vmm::ShareTransport to_vmm(ShareTransport transport) {
+  switch (transport) {
+    case ShareTransport::kVirtiofs:
+      return vmm::ShareTransport::kVirtiofs;
+    case ShareTransport::k9p:
+      return vmm::ShareTransport::k9p;
+    case ShareTransport::kAuto:
+      break;
+  }
+  return vmm::ShareTransport::kAuto;
+}
+
+// The name that the guest finds a share by: its tag, or, where that is longer than a device can
+// report, the tag's beginning and the share's number. No caller's tag has a tilde.
+std::string device_tag(const Config& config, size_t index) {
+  const std::string& tag = config.shares[index].tag;
+  if (tag.size() <= vmm::kMaxTagBytes) return tag;
+  const std::string number = fmt::format("~{}", index);
+  return tag.substr(0, vmm::kMaxTagBytes - number.size()) + number;
+}
+
+// A directory of the host as root is read-only there, and does not change while it is one.
+std::vector<vmm::Share> machine_shares(const Config& config) {
+  const vmm::ShareTransport transport = to_vmm(config.share_transport);
+  std::vector<vmm::Share> shares;
+  if (const auto* root = std::get_if<RootfsShare>(&config.rootfs))
+    shares.push_back({kRootTag, root->path, true, transport, true});
+  for (size_t i = 0; i < config.shares.size(); ++i) {
+    const Share& share = config.shares[i];
+    shares.push_back({device_tag(config, i), share.path, share.read_only, transport, false});
+  }
+  return shares;
+}
+
 std::string fresh_entropy() {
   std::string bytes(64, '\0');
   return getentropy(bytes.data(), bytes.size()) == 0 ? bytes : std::string();
@@ -43,14 +77,28 @@ uint64_t realtime_ns() {
   return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
-wire::Root root_setup(const Config& config) {
+wire::Root root_setup(const Config& config, const std::set<std::string>& virtiofs_tags) {
   wire::Root root;
   if (const auto* share = std::get_if<RootfsShare>(&config.rootfs)) {
-    root.kind = wire::RootKind::kShare9p;
+    root.kind =
+        virtiofs_tags.contains(kRootTag) ? wire::RootKind::kVirtiofs : wire::RootKind::kShare9p;
     root.source = kRootTag;
     root.upper = share->read_only ? wire::UpperKind::kNone : wire::UpperKind::kTmpfs;
   }
   return root;
+}
+
+// In an order in which no mount hides another.
+std::vector<wire::ShareSetup> share_setups(const Config& config,
+                                           const std::set<std::string>& virtiofs_tags) {
+  std::vector<wire::ShareSetup> setups;
+  for (size_t i = 0; i < config.shares.size(); ++i) {
+    const Share& share = config.shares[i];
+    const std::string tag = device_tag(config, i);
+    setups.push_back({tag, virtiofs_tags.contains(tag), mount_point(share), share.read_only});
+  }
+  std::ranges::sort(setups, {}, &wire::ShareSetup::target);
+  return setups;
 }
 
 }  // namespace
@@ -108,8 +156,7 @@ void Session::create_machine() {
   machine.vcpus = config_.vcpus;
   machine.memory_mib = static_cast<uint32_t>(config_.mem_mib);
   machine.accel = to_vmm(config_.accel);
-  if (const auto* share = std::get_if<RootfsShare>(&config_.rootfs))
-    machine.shares.push_back({kRootTag, share->path, true});
+  machine.shares = machine_shares(config_);
   if (const auto wrong = vmm::validate(machine))
     return fail(Error(Code::kInvalidConfig, one_line(*wrong), "create"));
   vmm_->request("create", vmm::to_json(machine), [this](Result<json> answer) {
@@ -124,12 +171,28 @@ void Session::machine_created(const json& answer) {
     cmdline_ = text_field(answer, "cmdline");
   }
   emulated_ = text_field(answer, "accel") != "kvm";
+  note_shares(answer);
   stage_ = "start";
   vmm_->request("start", json::object(), [this](const Result<json>& answer) {
     if (!answer) return fail(answer.error());
     stage_ = phase_ == GuestPhase::kHello ? "kernel" : stage_;
     add_timeline("hypervisor started");
   });
+}
+
+// How each share reaches the guest, and why not otherwise.
+void Session::note_shares(const json& answer) {
+  const auto list = answer.find("shares");
+  if (list == answer.end() || !list->is_array()) return;
+  for (const json& share : *list) {
+    if (!share.is_object()) continue;
+    const std::string tag = text_field(share, "tag");
+    const std::string reason = text_field(share, "reason");
+    const bool virtiofs = text_field(share, "transport") == "virtiofs";
+    if (virtiofs) virtiofs_tags_.insert(tag);
+    add_timeline(one_line(fmt::format("share {}: {}{}", tag, virtiofs ? "virtio-fs" : "9p",
+                                      reason.empty() ? "" : " (" + reason + ")")));
+  }
 }
 
 void Session::attach_guest(UniqueFd stream) {
@@ -194,7 +257,8 @@ void Session::send_setup(uint32_t generation) {
   setup.hostname = config_.hostname;
   setup.realtime_ns = realtime_ns();
   setup.entropy = fresh_entropy();
-  setup.root = root_setup(config_);
+  setup.root = root_setup(config_, virtiofs_tags_);
+  setup.shares = share_setups(config_, virtiofs_tags_);
   setup.env = config_.env;
   setup.switch_root = config_.switch_root;
   std::string payload = wire::encode(setup);

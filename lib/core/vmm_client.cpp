@@ -29,7 +29,8 @@ std::string message_of(const json& failure) {
 Error answer_error(const json& error) {
   const std::string code = text_field(error, "code");
   const bool missing = code == "not_found";
-  const bool config = code == "bad_kernel" || code == "bad_initramfs" || code == "kvm_unavailable";
+  const bool config = code == "bad_kernel" || code == "bad_initramfs" ||
+                      code == "kvm_unavailable" || code == "virtiofs_unavailable";
   return {missing  ? Code::kNotFound
           : config ? Code::kInvalidConfig
                    : Code::kStartFailed,

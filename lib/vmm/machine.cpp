@@ -203,6 +203,18 @@ std::optional<Accel> accel_named(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view name_of(ShareTransport transport) {
+  constexpr std::array<std::string_view, 3> kNames = {"auto", "virtiofs", "9p"};
+  return kNames.at(static_cast<size_t>(transport));
+}
+
+std::optional<ShareTransport> share_transport_named(std::string_view name) {
+  for (const auto transport :
+       {ShareTransport::kAuto, ShareTransport::kVirtiofs, ShareTransport::k9p})
+    if (name == name_of(transport)) return transport;
+  return std::nullopt;
+}
+
 Arch host_arch() {
 #if defined(__aarch64__)
   return Arch::kAarch64;
@@ -233,7 +245,11 @@ json to_json(const Machine& machine) {
     disks.push_back({{"path", disk.path}, {"serial", disk.serial}, {"read_only", disk.read_only}});
   json shares = json::array();
   for (const Share& share : machine.shares)
-    shares.push_back({{"tag", share.tag}, {"path", share.path}, {"read_only", share.read_only}});
+    shares.push_back({{"tag", share.tag},
+                      {"path", share.path},
+                      {"read_only", share.read_only},
+                      {"transport", name_of(share.transport)},
+                      {"stable", share.stable}});
   return {{"version", machine.version},      {"parent_pid", machine.parent_pid},
           {"arch", name_of(machine.arch)},   {"kernel", machine.kernel},
           {"initramfs", machine.initramfs},  {"cmdline", machine.cmdline},
@@ -266,6 +282,8 @@ Problem from_json(const json& fields, Machine& machine) {
     item.read("tag", share.tag);
     item.read("path", share.path);
     item.read("read_only", share.read_only);
+    item.read("transport", share.transport, share_transport_named, "auto, virtiofs, 9p");
+    item.read("stable", share.stable);
   });
   if (auto problem = reader.finish()) return problem;
   return validate(machine);

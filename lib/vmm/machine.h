@@ -47,11 +47,24 @@ struct Disk {
   bool operator==(const Disk&) const = default;
 };
 
-// A host directory offered over 9p under a tag.
+// How a share reaches the guest.
+enum class ShareTransport : uint8_t {
+  kAuto,      // virtio-fs where virtiofsd can start, else 9p
+  kVirtiofs,  // virtio-fs or an error
+  k9p,
+};
+
+std::string_view name_of(ShareTransport transport);
+std::optional<ShareTransport> share_transport_named(std::string_view name);
+
+// A host directory offered to the guest under a tag. `stable`: nobody changes it while the machine
+// lives, so the guest may keep for ever what it has read.
 struct Share {
   std::string tag;
   std::string path;
   bool read_only = false;
+  ShareTransport transport = ShareTransport::kAuto;
+  bool stable = false;
 
   bool operator==(const Share&) const = default;
 };

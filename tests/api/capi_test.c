@@ -137,6 +137,8 @@ static void test_setters(vmette_config* config) {
   CHECK(works(vmette_config_set_capture_output(config, true)));
   CHECK(works(vmette_config_set_capture_limit(config, 4096)));
   CHECK(works(vmette_config_set_accel(config, VMETTE_ACCEL_AUTO)));
+  CHECK(works(vmette_config_set_share_transport(config, VMETTE_SHARE_AUTO)));
+  CHECK(works(vmette_config_add_share_at(config, "root", "/", "/srv/root", true)));
   CHECK(works(vmette_config_set_hostname(config, "machine-1")));
 }
 
@@ -187,6 +189,15 @@ static vmette_error* reserved_share_tag(vmette_config* c) {
 static vmette_error* missing_share(vmette_config* c) {
   return vmette_config_add_share(c, "src", "/no/such/directory", true);
 }
+static vmette_error* relative_share_target(vmette_config* c) {
+  return vmette_config_add_share_at(c, "src", "/", "srv", true);
+}
+static vmette_error* no_share_target(vmette_config* c) {
+  return vmette_config_add_share_at(c, "src", "/", NULL, true);
+}
+static vmette_error* unknown_share_transport(vmette_config* c) {
+  return vmette_config_set_share_transport(c, 77);
+}
 static vmette_error* missing_disk(vmette_config* c) {
   return vmette_config_add_disk(c, "/no/such/disk", false);
 }
@@ -228,7 +239,8 @@ static void test_wrong_settings(void) {
       unknown_accel,  unknown_vsock,    bad_hostname,   no_hostname,        bad_env_key,
       no_env_value,   no_argv,          bad_share_tag,  reserved_share_tag, missing_share,
       missing_disk,   missing_root,     root_is_a_file, missing_block,      unknown_fstype,
-      missing_kernel, cmdline_not_utf8,
+      missing_kernel, cmdline_not_utf8, relative_share_target, no_share_target,
+      unknown_share_transport,
   };
   for (size_t i = 0; i < sizeof kWrong / sizeof kWrong[0]; ++i) {
     if (refused(kWrong[i])) continue;

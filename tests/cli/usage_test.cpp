@@ -33,9 +33,11 @@ void check_usage_error(const Words& words, const Words& says) {
 }
 
 const Words kValueFlags = {
-    "--kernel",         "--initramfs",       "--rootfs",           "--share", "--disk",
-    "--scratch",        "--vsock-port",      "--timeout",          "--vcpus", "--mem-mib",
-    "--build-snapshot", "--resume-snapshot", "--guest-vsock-port", "--accel", "--ready-timeout"};
+    "--kernel",   "--initramfs",      "--rootfs",          "--share",
+    "--share-ro", "--share-target",   "--share-transport", "--disk",
+    "--scratch",  "--vsock-port",     "--timeout",         "--vcpus",
+    "--mem-mib",  "--build-snapshot", "--resume-snapshot", "--guest-vsock-port",
+    "--accel",    "--ready-timeout"};
 const Words kTextFlags = {"--exec", "--env", "--cmdline"};
 const Words kNumberFlags = {"--vsock-port", "--timeout",          "--vcpus",
                             "--mem-mib",    "--guest-vsock-port", "--ready-timeout"};
@@ -86,6 +88,12 @@ TEST_CASE("a pair without its sign, key or path is a usage error") {
   check_usage_error({"--share", "src"}, {"--share expects TAG=PATH", "'src'"});
   check_usage_error({"--share", "=/src"}, {"--share expects TAG=PATH"});
   check_usage_error({"--share", "src="}, {"--share expects TAG=PATH"});
+  check_usage_error({"--share-ro", "src"}, {"--share-ro expects TAG=PATH", "'src'"});
+  check_usage_error({"--share-target", "src=a"}, {"--share-target expects an absolute path"});
+  check_usage_error({"--share-target", "src=/a"}, {"'src'", "add --share src=PATH"});
+  check_usage_error({"--share", "a=/", "--share-target", "a=/b", "--share-target", "a=/c"},
+                    {"'a' twice"});
+  check_usage_error({"--share-transport", "nfs"}, {"auto, virtiofs or 9p", "'nfs'"});
   check_usage_error({"--env", "HOME"}, {"--env expects KEY=VALUE"});
   check_usage_error({"--env", "=x"}, {"--env expects KEY=VALUE"});
   check_usage_error({"--env", "1A=x"}, {"[A-Za-z_][A-Za-z0-9_]*"});
@@ -192,7 +200,6 @@ TEST_CASE("an option whose feature comes later ends with one line and exit code 
   const std::string disk =
       "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(::fileno(image));
   const std::vector<std::pair<Words, std::string>> cases = {
-      {{"--share", "src=/"}, "shares"},
       {{"--disk", disk}, "disks"},
       {{"--scratch", "1G"}, "scratch_mib"},
       {{"--net"}, "net"},

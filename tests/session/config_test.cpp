@@ -185,7 +185,7 @@ TEST_CASE("a directory as rootfs must be a directory that can be read") {
 TEST_CASE("share tags are checked before anything else about a share") {
   const auto tagged = [](std::vector<std::string> tags) {
     return with([&](Config& c) {
-      for (const std::string& tag : tags) c.shares.push_back({tag, "/", true});
+      for (const std::string& tag : tags) c.shares.push_back({tag, "/", true, ""});
     });
   };
   for (const std::string bad : {"", ".", "..", "a/b", "a b", "\xc3\xa4"})
@@ -194,8 +194,49 @@ TEST_CASE("share tags are checked before anything else about a share") {
   for (const std::string reserved : {"rootfs", "ctl"})
     refuses(tagged({reserved}), "shares", "'" + reserved + "'", "another name");
   refuses(tagged({"one", "two", "one"}), "shares", "'one'", "own name");
-  refuses_change([](Config& c) { c.shares = {{"ok", "/no/such", true}}; }, "shares", "/no/such",
+  refuses_change([](Config& c) { c.shares = {{"ok", "/no/such", true, ""}}; }, "shares", "/no/such",
                  "existing directory");
+  CHECK(accepts(tagged({"one", std::string(35, 't')})));
+}
+
+TEST_CASE("a share's mount point is a plain path of the guest's root and used once") {
+  const auto mounted = [](const std::vector<std::string>& targets) {
+    return with([&](Config& c) {
+      for (size_t i = 0; i < targets.size(); ++i)
+        c.shares.push_back({"tag" + std::to_string(i), "/", true, targets[i]});
+    });
+  };
+  CHECK(accepts(mounted({"", "/srv", "/srv/a.b/c", "/devices", "/mnt"})));
+  for (const std::string bad : {"srv", "/", "/srv/", "//srv", "/a/./b", "/a/../b", "/..", "/."})
+    refuses(mounted({bad}), "shares", "'" + bad + "'", "absolute path");
+  refuses(mounted({std::string("/a\0b", 4)}), "shares", "tag0", "absolute path");
+  for (const std::string taken : {"/proc", "/proc/x", "/sys", "/dev/shm"})
+    refuses(mounted({taken}), "shares", "'" + taken + "'", "choose another");
+  refuses(mounted({"/a", "/a"}), "shares", "'/a'", "its own");
+  refuses(mounted({"", "/mnt/tag0"}), "shares", "'/mnt/tag0'", "its own");
+}
+
+TEST_CASE("as many shares and disks are accepted as a machine has devices, and one more is not") {
+  const TempDir dir;
+  const std::string file = dir.write("disk", "x");
+  const auto many = [&](size_t count) {
+    return with([&](Config& c) {
+      for (size_t i = 0; i < count; ++i)
+        c.shares.push_back({"tag" + std::to_string(i), "/", true, ""});
+    });
+  };
+  CHECK(accepts(many(22)));
+  refuses(many(23), "shares, disks", "23", "at most 23 devices");
+  refuses(with([&](Config& c) {
+            c = many(22);
+            c.rootfs = RootfsShare{"/", false};
+          }),
+          "shares, disks", "22", "leaves 21");
+  refuses(with([&](Config& c) {
+            c = many(22);
+            c.disks.push_back({file, true});
+          }),
+          "shares, disks", "23", "leaves 22");
 }
 
 TEST_CASE("disks must be files that can be read and, unless read-only, written") {
@@ -241,7 +282,6 @@ TEST_CASE("what this version cannot do is said by its field") {
   refuses_change([&](Config& c) { c.rootfs = RootfsBlock{file, "vfat"}; }, "rootfs", "vfat",
                  "squashfs, erofs or ext4");
   unsupported(with([&](Config& c) { c.rootfs = RootfsBlock{file, "squashfs"}; }), "rootfs");
-  unsupported(with([](Config& c) { c.shares = {{"ok", "/", true}}; }), "shares");
   unsupported(with([&](Config& c) { c.disks = {{file, false}}; }), "disks");
   unsupported(with([](Config& c) { c.scratch_mib = 1; }), "scratch_mib");
   unsupported(with([](Config& c) { c.net = true; }), "net");

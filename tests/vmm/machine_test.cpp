@@ -23,7 +23,8 @@ Machine full_machine() {
   machine.accel = Accel::kTcg;
   machine.qemu = "/opt/qemu";
   machine.disks = {{"/dev/sda", "root", true}, {"/tmp/b c", "scratch", false}};
-  machine.shares = {{"src", "/home/a,b", true}, {"out", "/", false}};
+  machine.shares = {{"src", "/home/a,b", true, ShareTransport::kVirtiofs, true},
+                    {"out", "/", false, ShareTransport::k9p, false}};
   return machine;
 }
 
@@ -75,6 +76,7 @@ TEST_CASE("a field of the wrong type or kind is named") {
       {"/disks/1/read_only", 1, "disks[1].read_only: must be true or false"},
       {"/disks/0/readonly", true, "disks[0].readonly: unknown field"},
       {"/shares/1/path", nullptr, "shares[1].path: must be a string"},
+      {"/shares/0/transport", "nfs", "shares[0].transport: \"nfs\" is none of auto, virtiofs, 9p"},
       {"/net", true, "net: unknown field"},
   }));
   CHECK(problem_with([&](json& fields) { fields[json::json_pointer(pointer)] = value; }) ==

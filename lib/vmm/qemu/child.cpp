@@ -18,10 +18,17 @@
 namespace vmette::vmm {
 namespace {
 
-[[noreturn]] void fail(int report) {
-  const int error = errno;
-  const ssize_t ignored = write(report, &error, sizeof error);
-  _exit(ignored == sizeof error ? 127 : 126);
+// What a child tells its parent when the program does not start. The text is at the same address in
+// both.
+struct Report {
+  int error = 0;
+  const char* what = nullptr;  // nullptr: the program itself
+};
+
+[[noreturn]] void fail(int fd, const char* what = nullptr) {
+  const Report report{errno, what};
+  const ssize_t ignored = write(fd, &report, sizeof report);
+  _exit(ignored == sizeof report ? 127 : 126);
 }
 
 void reset_signals() {
@@ -67,6 +74,8 @@ void place_fds(const ChildPlan& plan, int& report) {
   // A core file would hold the guest's memory.
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
+  if (plan.before_exec)
+    if (const char* problem = plan.before_exec()) fail(report, problem);
   place_fds(plan, report);
   reset_signals();
   execve(argv[0], argv, env);
@@ -105,16 +114,17 @@ Child::Child(const ChildPlan& plan) {
   if (pid_ < 0) throw std::system_error(fork_error, std::generic_category(), "fork");
 
   writer.reset();
-  int error = 0;
+  Report report;
   ssize_t count = 0;
   do {
-    count = read(reader.get(), &error, sizeof error);
+    count = read(reader.get(), &report, sizeof report);
   } while (count < 0 && errno == EINTR);
-  if (count != sizeof error) return;
+  if (count != sizeof report) return;
   int status = 0;
   waitpid(pid_, &status, 0);
   pid_ = -1;
-  throw std::system_error(error, std::generic_category(), plan.argv[0]);
+  throw std::system_error(report.error, std::generic_category(),
+                          report.what != nullptr ? report.what : plan.argv[0]);
 }
 
 Child::~Child() {

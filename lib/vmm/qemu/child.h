@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,9 @@ struct ChildPlan {
   int out = -1;                   // becomes stdout and, unless `err` is set, stderr; -1: /dev/null
   int err = -1;
   std::vector<int> fds;  // become 3, 4, 5 ...; nothing else is inherited
+  // Runs in the child just before the program; returns nullptr, or what it could not do (a string
+  // that lives for ever) with errno set.
+  std::function<const char*()> before_exec;
 };
 
 // A process that dies with its parent. stdin is /dev/null; signals have their default actions; it
@@ -24,7 +28,7 @@ struct ChildPlan {
 class Child {
  public:
   Child() = default;
-  // Throws std::system_error when the program cannot be started.
+  // Throws std::system_error when the program cannot be started; its text says why.
   explicit Child(const ChildPlan& plan);
   Child(Child&&) = delete;
   Child& operator=(Child&&) = delete;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -21,16 +22,22 @@ std::string escaped(std::string_view value) {
   return out;
 }
 
-void add_machine(Argv& argv, const Machine& machine, Accel accel) {
+// `shared_ram`: the machine's memory is a file that a virtiofsd can map as well.
+void add_machine(Argv& argv, const Machine& machine, Accel accel, bool shared_ram) {
   const bool x86 = machine.arch == Arch::kX86_64;
   const bool kvm = accel == Accel::kKvm;
   const char* threads = machine.vcpus > 1 ? "tcg,thread=multi" : "tcg,thread=single";
+  std::string kind = x86 ? "microvm,acpi=on" : "virt,gic-version=max";
+  if (shared_ram) {
+    kind += ",memory-backend=ram";
+    argv.insert(argv.end(), {"-object", fmt::format("memory-backend-memfd,id=ram,size={}M,share=on",
+                                                    machine.memory_mib)});
+  }
   argv.insert(
       argv.end(),
-      {"-name", fmt::format("vmette-{}", machine.parent_pid), "-M",
-       x86 ? "microvm,acpi=on" : "virt,gic-version=max", "-accel", kvm ? "kvm" : threads, "-cpu",
-       kvm ? "host" : "max", "-smp", std::to_string(machine.vcpus), "-m",
-       fmt::format("{}M", machine.memory_mib), "-global", "virtio-mmio.force-legacy=false"});
+      {"-name", fmt::format("vmette-{}", machine.parent_pid), "-M", kind, "-accel",
+       kvm ? "kvm" : threads, "-cpu", kvm ? "host" : "max", "-smp", std::to_string(machine.vcpus),
+       "-m", fmt::format("{}M", machine.memory_mib), "-global", "virtio-mmio.force-legacy=false"});
 }
 
 void add_sandbox(Argv& argv) {
@@ -73,7 +80,14 @@ void add_disk(Argv& argv, const Disk& disk, size_t index) {
                            index, escaped(disk.serial))});
 }
 
-void add_share(Argv& argv, const Share& share, size_t index) {
+void add_virtiofs(Argv& argv, const Share& share, size_t index, int fd) {
+  argv.insert(argv.end(),
+              {"-chardev", fmt::format("socket,id=share{},fd={}", index, fd), "-device",
+               fmt::format("vhost-user-fs-device,chardev=share{},tag={},queue-size=1024", index,
+                           escaped(share.tag))});
+}
+
+void add_9p(Argv& argv, const Share& share, size_t index) {
   argv.insert(
       argv.end(),
       {"-fsdev",
@@ -86,15 +100,22 @@ void add_share(Argv& argv, const Share& share, size_t index) {
 }  // namespace
 
 Argv qemu_argv(const Machine& machine, const std::string& program, Accel accel,
-               const std::string& cmdline) {
+               const std::string& cmdline, const std::vector<int>& share_fds) {
   Argv argv = {program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S"};
-  add_machine(argv, machine, accel);
+  const bool shared_ram = std::ranges::any_of(share_fds, [](int fd) { return fd >= 0; });
+  add_machine(argv, machine, accel, shared_ram);
   add_sandbox(argv);
   argv.insert(argv.end(), {"-kernel", machine.kernel, "-append", cmdline});
   if (!machine.initramfs.empty()) argv.insert(argv.end(), {"-initrd", machine.initramfs});
   add_channels(argv);
   for (size_t i = 0; i < machine.disks.size(); ++i) add_disk(argv, machine.disks[i], i);
-  for (size_t i = 0; i < machine.shares.size(); ++i) add_share(argv, machine.shares[i], i);
+  for (size_t i = 0; i < machine.shares.size(); ++i) {
+    const int fd = i < share_fds.size() ? share_fds[i] : -1;
+    if (fd >= 0)
+      add_virtiofs(argv, machine.shares[i], i, fd);
+    else
+      add_9p(argv, machine.shares[i], i);
+  }
   return argv;
 }
 

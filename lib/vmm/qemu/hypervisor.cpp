@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "vmm/qemu/command_line.h"
+#include "vmm/qemu/confinement.h"
 #include "vmm/qemu/failure.h"
 
 namespace vmette::vmm {
@@ -23,6 +24,7 @@ namespace {
 constexpr size_t kMaxStderrBytes = size_t{16} * 1024;
 constexpr size_t kMessageLines = 10;
 constexpr size_t kReadBytes = size_t{64} * 1024;
+constexpr int kFirstFd = 3;  // of a child's descriptors beside the standard ones
 
 using FdPair = std::pair<UniqueFd, UniqueFd>;
 
@@ -79,17 +81,23 @@ std::string last_lines(std::string_view text) {
 }  // namespace
 
 Hypervisor::Hypervisor(const Machine& machine, const std::string& program, Accel accel,
-                       const std::string& cmdline) {
+                       const std::string& cmdline, const std::vector<UniqueFd>& share_sockets) {
   try {
     auto [qmp, qmp_far] = socket_pair();
     auto [control, control_far] = socket_pair();
     auto [console, console_far] = make_pipe();
     auto [errors, errors_far] = make_pipe();
     ChildPlan plan;
-    plan.argv = qemu_argv(machine, program, accel, cmdline);
     plan.env = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C"};
     plan.out = errors_far.get();
     plan.fds = {qmp_far.get(), control_far.get(), console_far.get()};
+    std::vector<int> share_fds;
+    for (const UniqueFd& socket : share_sockets) {
+      share_fds.push_back(socket ? kFirstFd + static_cast<int>(plan.fds.size()) : -1);
+      if (socket) plan.fds.push_back(socket.get());
+    }
+    plan.argv = qemu_argv(machine, program, accel, cmdline, share_fds);
+    plan.before_exec = drop_capabilities;
     child_.emplace(plan);
     control_ = std::move(control);
     console_ = std::move(console);
@@ -115,7 +123,7 @@ void Hypervisor::on_event(const std::string& name, const nlohmann::json& data) {
 // QEMU keeps a machine that it cannot run on as it is, for a debugger; nobody would ever come.
 void Hypervisor::on_status(const std::string& status) {
   if (status != "internal-error" && status != "io-error" && status != "guest-panicked") return;
-  stderr_text_ += fmt::format("QEMU stopped the machine: {}\n", status);
+  blame(fmt::format("QEMU stopped the machine: {}", status));
   kill();
 }
 

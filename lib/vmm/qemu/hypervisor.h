@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "vmm/machine.h"
@@ -25,9 +26,10 @@ struct Ending {
 // process and waits for it.
 class Hypervisor {
  public:
-  // Starts QEMU with the machine stopped before its first instruction. Throws Failure hypervisor.
+  // Starts QEMU with the machine stopped before its first instruction. `share_sockets` lead to the
+  // virtiofsd of each share, invalid ones to none. Throws Failure hypervisor.
   Hypervisor(const Machine& machine, const std::string& program, Accel accel,
-             const std::string& cmdline);
+             const std::string& cmdline, const std::vector<UniqueFd>& share_sockets);
 
   Hypervisor(Hypervisor&&) = delete;  // QMP's handlers point here
   Hypervisor& operator=(Hypervisor&&) = delete;
@@ -45,6 +47,13 @@ class Hypervisor {
   void on_stderr();
 
   void kill() { child_->kill(); }
+  // The guest has begun to power off or reset, so QEMU is about to end.
+  [[nodiscard]] bool is_ending() {
+    qmp_->on_ready();
+    return !shutdown_reason_.empty();
+  }
+  // Becomes part of the ending's message.
+  void blame(const std::string& what) { stderr_text_ += what + "\n"; }
   // After the process has ended: everything that it left in its channels is read, then the ending
   // is told, once. Nothing while it runs.
   std::optional<Ending> finish();

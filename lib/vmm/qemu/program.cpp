@@ -12,7 +12,6 @@
 #include "vmm/qemu/failure.h"
 
 namespace vmette::vmm {
-namespace {
 
 bool is_program(const std::string& path) {
   struct stat info{};
@@ -24,8 +23,7 @@ bool is_program(const std::string& path) {
   return access(path.c_str(), X_OK) == 0;
 }
 
-// Empty when no folder of PATH has it.
-std::string search_path(const std::string& name) {
+std::string find_in_path(const std::string& name) {
   const char* variable = getenv("PATH");  // NOLINT(concurrency-mt-unsafe): one thread
   std::string_view rest = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
   while (true) {
@@ -40,8 +38,6 @@ std::string search_path(const std::string& name) {
     rest.remove_prefix(colon + 1);
   }
 }
-
-}  // namespace
 
 std::string find_qemu(const std::string& wanted, Arch arch) {
   const char* package = arch == Arch::kX86_64 ? "qemu-system-x86" : "qemu-system-arm";
@@ -58,7 +54,7 @@ std::string find_qemu(const std::string& wanted, Arch arch) {
     source = "VMETTE_QEMU: ";
   }
   if (name.find('/') == std::string::npos) {
-    std::string found = search_path(name);
+    std::string found = find_in_path(name);
     if (!found.empty()) return found;
     throw Failure("not_found",
                   fmt::format("{}{} is not in PATH; install the package {} or set VMETTE_QEMU",

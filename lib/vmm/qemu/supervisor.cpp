@@ -11,6 +11,7 @@
 
 #include "base/base64.h"
 #include "vmm/machine.h"
+#include "vmm/qemu/confinement.h"
 #include "vmm/qemu/failure.h"
 #include "vmm/qemu/kernel_check.h"
 #include "vmm/qemu/kernel_cmdline.h"
@@ -27,6 +28,8 @@ constexpr size_t kMaxQueuedBytes = size_t{256} * 1024;
 constexpr size_t kConsoleEventBytes = size_t{32} * 1024;
 // A guest that prints byte by byte wakes this process at most once in this time.
 constexpr milliseconds kConsoleGather{5};
+// Between the end of a file server and that of the hypervisor, when the latter is the cause.
+constexpr milliseconds kLossGrace{500};
 
 Failure bad_request(const std::string& message) {
   return {"bad_request", message};
@@ -37,6 +40,15 @@ std::string string_field(const json& body, const char* key) {
   if (at == body.end()) return {};
   if (!at->is_string()) throw bad_request(fmt::format("{}: must be a string", key));
   return at->get<std::string>();
+}
+
+json share_kinds() {
+  try {
+    find_virtiofsd();
+    return {"virtiofs", "9p"};
+  } catch (const Failure&) {
+    return {"9p"};
+  }
 }
 
 bool is_forced_stop(const Supervisor::Request& request) {
@@ -68,6 +80,11 @@ void Supervisor::turn() {
   int timeout_ms = -1;
   if (gathering)
     timeout_ms = static_cast<int>(std::chrono::ceil<milliseconds>(console_due_ - now).count());
+  if (loss_due_) {
+    if (now >= *loss_due_) return end_lost_machine();
+    const auto left = std::chrono::ceil<milliseconds>(*loss_due_ - now).count();
+    if (timeout_ms < 0 || left < timeout_ms) timeout_ms = static_cast<int>(left);
+  }
 
   const std::vector<Watch> watched = watches(gathering);
   std::vector<pollfd> polls;
@@ -93,6 +110,9 @@ std::vector<Supervisor::Watch> Supervisor::watches(bool gathering) {
   add(parent_.fd.get(), POLLIN, [this](short) { done_ = true; });
   if (version_query_)
     add(version_query_->fd(), POLLIN, [this](short) { version_query_->on_output(); });
+  if (file_servers_)
+    for (const auto& server : file_servers_->servers())
+      if (server) add(server->stderr_fd(), POLLIN, [&server](short) { server->on_stderr(); });
   if (!hypervisor_) return list;
   Qmp& qmp = hypervisor_->qmp();
   if (qmp.open())
@@ -203,7 +223,7 @@ void Supervisor::capabilities(const Request& request) {
                    {"accel_reason", choice.reason},
                    {"snapshot", false},
                    {"snapshot_reason", "This version does not save machines."},
-                   {"share_kinds", {"9p"}},
+                   {"share_kinds", share_kinds()},
                    {"device_limit", kDeviceLimit}};
   version_query_.emplace(program);
 }
@@ -215,8 +235,9 @@ void Supervisor::create(const Request& request) {
     throw Failure("version_mismatch",
                   fmt::format("version: the library is {}, the helper {}; install one matched set",
                               version, VMETTE_VERSION));
-  Machine machine;
-  if (auto problem = from_json(request.body, machine)) throw bad_request(*problem);
+  machine_ = {};
+  if (auto problem = from_json(request.body, machine_)) throw bad_request(*problem);
+  const Machine& machine = machine_;
   parent_ = watch_parent(machine.parent_pid);
   if (parent_.gone) {
     done_ = true;
@@ -230,7 +251,14 @@ void Supervisor::create(const Request& request) {
   if (choice.accel == Accel::kTcg && machine.arch == Arch::kX86_64) tsc_khz = host_tick_khz(start_);
   const std::string cmdline = kernel_cmdline(machine.cmdline, machine.arch, choice.accel, tsc_khz);
 
-  hypervisor_.emplace(machine, program, choice.accel, cmdline);
+  if (!machine.shares.empty())
+    if (const int error = forbid_special_files(); error != 0)
+      throw Failure("hypervisor",
+                    fmt::format("shares: the system calls that make setuid files and device nodes "
+                                "cannot be forbidden (seccomp): {}",
+                                std::generic_category().message(error)));
+  file_servers_.emplace(machine.shares);
+  hypervisor_.emplace(machine, program, choice.accel, cmdline, file_servers_->take_sockets());
   state_ = State::kCreating;
   // A forced stop that came before there was anything to kill.
   if (std::ranges::any_of(requests_, is_forced_stop)) hypervisor_->kill();
@@ -250,7 +278,19 @@ void Supervisor::created(const std::string& cmdline, const AccelChoice& choice) 
   answer({{"cmdline", cmdline},
           {"accel", name_of(choice.accel)},
           {"accel_reason", choice.reason},
+          {"shares", share_list()},
           {"pid", hypervisor_->pid()}});
+}
+
+json Supervisor::share_list() const {
+  json list = json::array();
+  for (size_t i = 0; i < machine_.shares.size(); ++i) {
+    const ShareChoice& choice = file_servers_->choices()[i];
+    list.push_back({{"tag", machine_.shares[i].tag},
+                    {"transport", name_of(choice.transport)},
+                    {"reason", choice.reason}});
+  }
+  return list;
 }
 
 void Supervisor::start() {
@@ -297,12 +337,31 @@ void Supervisor::check_children() {
       answer(about);
     }
   }
-  if (hypervisor_ && state_ != State::kEnded)
-    if (const auto ending = hypervisor_->finish()) machine_ended(*ending);
+  if (!hypervisor_ || state_ == State::kEnded) return;
+  if (const auto ending = hypervisor_->finish()) return machine_ended(*ending);
+  check_file_servers();
+}
+
+// A machine cannot go on without one: whoever touches the share would wait for ever. But a file
+// server also ends because its machine does, and may be the first to be seen.
+void Supervisor::check_file_servers() {
+  const auto loss = file_servers_->check();
+  if (!loss || hypervisor_->is_ending()) return;
+  loss_ = loss->text;
+  loss_due_ = Clock::now() + (loss->killed ? milliseconds(0) : kLossGrace);
+}
+
+void Supervisor::end_lost_machine() {
+  loss_due_.reset();
+  if (state_ == State::kEnded || hypervisor_->is_ending()) return;
+  hypervisor_->blame(loss_);
+  hypervisor_->kill();
 }
 
 void Supervisor::machine_ended(const Ending& ending) {
   const State before = std::exchange(state_, State::kEnded);
+  loss_due_.reset();
+  file_servers_.reset();
   const bool waited_for = active_ && !version_query_;
   if (waited_for && active_->op == "stop") {
     answer(json::object());

@@ -13,6 +13,7 @@
 #include "vmm/line_channel.h"
 #include "vmm/qemu/accel.h"
 #include "vmm/qemu/failure.h"
+#include "vmm/qemu/file_servers.h"
 #include "vmm/qemu/hypervisor.h"
 #include "vmm/qemu/parent_watch.h"
 #include "vmm/qemu/signals.h"
@@ -80,6 +81,9 @@ class Supervisor {
   void command(const char* qmp_command, State next);
   void check_children();
   void machine_ended(const Ending& ending);
+  void check_file_servers();
+  void end_lost_machine();
+  [[nodiscard]] nlohmann::json share_list() const;
 
   void answer(const nlohmann::json& ok);
   void refuse(const Failure& failure);
@@ -93,12 +97,17 @@ class Supervisor {
   TickSample start_;
   ParentWatch parent_;
   State state_ = State::kNone;
+  Machine machine_;
+  std::optional<FileServers> file_servers_;  // ends after the hypervisor that uses it
   std::optional<Hypervisor> hypervisor_;
   std::optional<VersionQuery> version_query_;
   std::deque<Request> requests_;
   std::optional<Request> active_;  // begun and not yet answered
   Clock::time_point console_due_;  // the console is not read before
-  bool readable_ = false;          // the socket may hold lines that there was no room for
+  // A file server is gone: a machine that is still there at this time ends for that reason.
+  std::optional<Clock::time_point> loss_due_;
+  std::string loss_;
+  bool readable_ = false;  // the socket may hold lines that there was no room for
   bool done_ = false;
 };
 

@@ -1,0 +1,98 @@
+#include "vmm/qemu/virtiofsd.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <initializer_list>
+
+#include "vmm/qemu/failure.h"
+#include "vmm/qemu/program.h"
+
+namespace vmette::vmm {
+namespace {
+
+// What a server must not be able to do, whatever the guest asks of it: make device nodes, set file
+// capabilities, write to a setuid file that stays one.
+constexpr const char* kNoCapabilities = "-mknod:-setfcap:-fsetid";
+
+// The numbers of "1.13.2".
+bool at_least(std::string_view version, int major, int minor) {
+  int parts[2] = {0, 0};
+  const char* at = version.data();
+  const char* const end = at + version.size();
+  for (int& part : parts) {
+    const auto [next, error] = std::from_chars(at, end, part);
+    if (error != std::errc()) break;
+    at = next < end ? next + 1 : end;
+  }
+  return parts[0] > major || (parts[0] == major && parts[1] >= minor);
+}
+
+// A value inside -o, which is cut at commas.
+std::string escaped(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == ',' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+const char* cache_of(const Share& share) {
+  return share.stable ? "always" : "auto";
+}
+
+}  // namespace
+
+std::string find_virtiofsd() {
+  const char* variable = getenv("VMETTE_VIRTIOFSD");  // NOLINT(concurrency-mt-unsafe): one thread
+  if (variable != nullptr && *variable != '\0') {
+    if (is_program(variable)) return variable;
+    throw Failure("not_found", fmt::format("VMETTE_VIRTIOFSD: {} cannot be run", variable));
+  }
+  std::string found = find_in_path("virtiofsd");
+  for (const char* usual :
+       {"/usr/libexec/virtiofsd", "/usr/lib/virtiofsd", "/usr/lib/qemu/virtiofsd"})
+    if (found.empty() && is_program(usual)) found = usual;
+  if (found.empty()) throw Failure("not_found", "virtiofsd is not installed");
+  return found;
+}
+
+std::optional<Virtiofsd> parse_virtiofsd(const std::string& program, std::string_view output) {
+  constexpr std::string_view kName = "virtiofsd ";
+  constexpr std::string_view kOfQemu = "version ";
+  if (!output.starts_with(kName)) return std::nullopt;
+  output.remove_prefix(kName.size());
+  Virtiofsd about;
+  about.program = program;
+  about.needs_root = output.starts_with(kOfQemu);
+  if (about.needs_root) output.remove_prefix(kOfQemu.size());
+  about.version = output.substr(0, output.find_first_of(" (\n"));
+  if (about.version.empty()) return std::nullopt;
+  about.read_only_option = !about.needs_root && at_least(about.version, 1, 13);
+  return about;
+}
+
+std::vector<std::string> virtiofsd_argv(const Virtiofsd& virtiofsd, const Share& share,
+                                        const ServedDirectory& directory, int listen_fd) {
+  std::vector<std::string> argv = {virtiofsd.program, fmt::format("--fd={}", listen_fd)};
+  // File systems mounted below a share are shown as such, or equal inode numbers would look like
+  // hard links. overlayfs cannot have such mounts in a root.
+  const bool submounts = !share.stable;
+  if (virtiofsd.needs_root) {
+    argv.insert(argv.end(), {"-o", "source=" + escaped(directory.path), "-o",
+                             fmt::format("cache={},xattr,log_level=err,modcaps={}", cache_of(share),
+                                         kNoCapabilities)});
+    if (submounts) argv.insert(argv.end(), {"-o", "announce_submounts"});
+    return argv;
+  }
+  argv.insert(argv.end(),
+              {"--shared-dir=" + directory.path, fmt::format("--cache={}", cache_of(share)),
+               "--xattr", "--log-level=error", fmt::format("--modcaps={}", kNoCapabilities)});
+  if (submounts) argv.emplace_back("--announce-submounts");
+  if (share.read_only && !directory.is_private) argv.emplace_back("--readonly");
+  return argv;
+}
+
+}  // namespace vmette::vmm
