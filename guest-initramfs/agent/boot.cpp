@@ -40,6 +40,7 @@ void open_standard_streams() {
   int fd = open("/dev/console", O_RDWR | O_NOCTTY);
   // A machine without a console has the device all the same, but it does not open.
   if (fd < 0) fd = open("/dev/null", O_RDWR);
+  if (fd < 0) return;
   for (int i = 0; i < 3; ++i)
     if (fd != i) dup2(fd, i);
   if (fd > 2) close(fd);

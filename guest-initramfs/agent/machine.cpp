@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "base/unique_fd.h"
 #include "system.h"
@@ -49,7 +50,7 @@ void bring_up_loopback() {
   const UniqueFd any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!any) return;
   ifreq request{};
-  memcpy(request.ifr_name, "lo", 3);
+  std::string_view("lo").copy(request.ifr_name, sizeof request.ifr_name - 1);
   if (ioctl(any.get(), SIOCGIFFLAGS, &request) != 0) return;
   request.ifr_flags |= IFF_UP | IFF_RUNNING;
   ioctl(any.get(), SIOCSIFFLAGS, &request);

@@ -84,6 +84,7 @@ void mount_root(const wire::Root& root, Modules& modules, Uevents& devices) {
 
 // Everything below `directory` that is on `device`: what the initramfs keeps in memory.
 void remove_contents(UniqueFd directory, dev_t device) {
+  if (!directory) return;
   DIR* entries = fdopendir(directory.get());
   if (entries == nullptr) return;
   const int fd = directory.release();

@@ -81,11 +81,10 @@ int run_program(const Child& child) {
   auto* env = const_cast<char* const*>(child.env.data());
   for (const char* path : child.candidates) {
     execve(path, argv, env);
+    const bool missing = errno == ENOENT || errno == ENOTDIR;
     if (errno == EACCES) {
       worst = EACCES;
-    } else if (errno != ENOENT && errno != ENOTDIR) {
-      return errno;
-    } else if (child.candidates.size() == 1) {
+    } else if (!missing || child.candidates.size() == 1) {
       return errno;
     }
   }

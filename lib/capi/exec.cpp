@@ -123,11 +123,11 @@ vmette_error* vmette_exec_set_capture_limit(vmette_exec* exec, size_t bytes) {
 
 vmette_error* vmette_exec_set_tty(vmette_exec* exec, uint16_t rows, uint16_t cols,
                                   const char* term) {
+  const char* const call = __func__;
   if (rows == 0 || cols == 0)
     return guarded([&]() -> Result<void> {
-      return Error(
-          Code::kInvalidArgument,
-          fmt::format("{}: a terminal of {} x {}; give at least 1 x 1", __func__, rows, cols));
+      return Error(Code::kInvalidArgument,
+                   fmt::format("{}: a terminal of {} x {}; give at least 1 x 1", call, rows, cols));
     });
   return change(__func__, exec, [&](ProcessSpec& spec) {
     spec.exec.tty = vmette::wire::WindowSize{rows, cols};
