@@ -8,23 +8,23 @@ namespace vmette::wire {
 namespace {
 
 struct TypeRule {
-  Type type;
   const char* name;
+  Type type;
   bool from_guest;
   bool from_host;
 };
 
 constexpr TypeRule kRules[] = {
-    {Type::kHello, "HELLO", true, false},       {Type::kSetup, "SETUP", false, true},
-    {Type::kReady, "READY", true, false},       {Type::kError, "ERROR", true, false},
-    {Type::kShutdown, "SHUTDOWN", false, true}, {Type::kBye, "BYE", true, false},
-    {Type::kExec, "EXEC", false, true},         {Type::kStarted, "STARTED", true, false},
-    {Type::kData, "DATA", true, true},          {Type::kCredit, "CREDIT", true, true},
-    {Type::kExit, "EXIT", true, false},         {Type::kSignal, "SIGNAL", false, true},
-    {Type::kResize, "RESIZE", false, true},     {Type::kClose, "CLOSE", false, true},
-    {Type::kCall, "CALL", false, true},         {Type::kResult, "RESULT", true, false},
-    {Type::kQuiesce, "QUIESCE", false, true},   {Type::kQuiesced, "QUIESCED", true, false},
-    {Type::kWake, "WAKE", false, true},
+    {"HELLO", Type::kHello, true, false},       {"SETUP", Type::kSetup, false, true},
+    {"READY", Type::kReady, true, false},       {"ERROR", Type::kError, true, false},
+    {"SHUTDOWN", Type::kShutdown, false, true}, {"BYE", Type::kBye, true, false},
+    {"EXEC", Type::kExec, false, true},         {"STARTED", Type::kStarted, true, false},
+    {"DATA", Type::kData, true, true},          {"CREDIT", Type::kCredit, true, true},
+    {"EXIT", Type::kExit, true, false},         {"SIGNAL", Type::kSignal, false, true},
+    {"RESIZE", Type::kResize, false, true},     {"CLOSE", Type::kClose, false, true},
+    {"CALL", Type::kCall, false, true},         {"RESULT", Type::kResult, true, false},
+    {"QUIESCE", Type::kQuiesce, false, true},   {"QUIESCED", Type::kQuiesced, true, false},
+    {"WAKE", Type::kWake, false, true},
 };
 
 const TypeRule* find_rule(uint16_t type) {
