@@ -10,7 +10,8 @@ esac
 
 build_packages="g++ binutils meson ninja-build pkg-config ccache python3 libboost-dev libfmt-dev
   nlohmann-json3-dev libseccomp-dev $qemu_package qemu-system-common busybox-static"
-test_packages="catch2 clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev"
+test_packages="catch2 clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
+  squashfs-tools erofs-utils e2fsprogs"
 
 say() { printf '%s\n' "$*"; }
 die() {
