@@ -33,6 +33,7 @@
 #include <vmette/error.h>
 #include <vmette/output.h>
 #include <vmette/process.h>
+#include <vmette/provider.h>
 #include <vmette/run.h>
 #include <vmette/session.h>
 #include <vmette/stream.h>

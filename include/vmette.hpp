@@ -20,6 +20,7 @@
 #include <vmette/error.hpp>
 #include <vmette/output.hpp>
 #include <vmette/process.hpp>
+#include <vmette/provider.hpp>
 #include <vmette/run.hpp>
 #include <vmette/session.hpp>
 #include <vmette/settings.hpp>

@@ -154,7 +154,10 @@ constexpr Flag kFlags[] = {
        a.config.set_scratch_mib(size_mib(flag, v));
      }},
     {"--offline", "", "never fetch a root over the network", Group::kRoot, Dash::kRefused,
-     [](Arguments&, const Flag&, const std::string&) {}},
+     [](Arguments& a, const Flag&, const std::string&) { a.config.set_offline(true); }},
+    {"--cache-dir", "PATH", "where fetched roots are kept (default ~/.cache/vmette)", Group::kRoot,
+     Dash::kRefused,
+     [](Arguments& a, const Flag&, const std::string& v) { a.config.set_cache_dir(v); }},
 
     {"--exec", "CMD", "run CMD with the guest's /bin/sh -c, then power off", Group::kWorkload,
      Dash::kAllowed,

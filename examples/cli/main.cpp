@@ -3,9 +3,9 @@
 #include <vmette.hpp>
 
 #include "args.h"
+#include "providers.h"
 #include "quickstart.h"
 #include "report.h"
-#include "rootfs.h"
 #include "usage.h"
 
 namespace vmette_cli {
@@ -13,7 +13,7 @@ namespace {
 
 int run_machine(Arguments& arguments) {
   if (arguments.rootfs) {
-    arguments.config.set_rootfs_share(resolve_rootfs(*arguments.rootfs), arguments.rootfs_ro);
+    arguments.config.set_rootfs(*arguments.rootfs, arguments.rootfs_ro);
   }
   const auto output = vmette::run(arguments.config);
   if (!output) {
@@ -52,8 +52,6 @@ int main(int argc, char** argv) {
   } catch (const vmette_cli::UsageError& error) {
     vmette_cli::report(error.message);
     return 2;
-  } catch (const vmette_cli::RootfsError& error) {
-    vmette_cli::report(error.message);
   } catch (const std::exception& error) {
     vmette_cli::report(error.what());
   }

@@ -34,6 +34,11 @@ typedef struct vmette_process vmette_process;
 /** Bytes that the library hands out. */
 typedef struct vmette_buffer vmette_buffer;
 
+/** A directory or an image of the host that can be a root. */
+typedef struct vmette_rootfs_artifact vmette_rootfs_artifact;
+/** What a provider may ask for while it works. */
+typedef struct vmette_provider_context vmette_provider_context;
+
 /** The library's version, for example "0.1.0". Valid for ever. */
 VMETTE_API const char* vmette_version(void);
 

@@ -4,6 +4,7 @@
 #define VMETTE_CONFIG_HPP
 
 #include <vmette/config.h>
+#include <vmette/provider.hpp>
 #include <vmette/settings.hpp>
 
 #include <cstddef>
@@ -129,6 +130,45 @@ class Config : public Settings<Config, vmette_config, vmette_config_delete> {
     return set(vmette_config_set_accel, static_cast<vmette_accel>(accel));
   }
   Config& set_hostname(const Text& name) noexcept { return set(vmette_config_set_hostname, name); }
+
+  Config& set_rootfs(const Text& spec, bool read_only = false) noexcept {
+    return set(vmette_config_set_rootfs, spec, read_only);
+  }
+  Config& set_offline(bool on) noexcept { return set(vmette_config_set_offline, on); }
+  Config& set_cache_dir(const Text& directory) noexcept {
+    return set(vmette_config_set_cache_dir, directory);
+  }
+  /// An empty function reports to nobody.
+  Config& set_progress(Progress progress) noexcept {
+    return set([&](vmette_config* raw) { return detail::set_progress(raw, progress); });
+  }
+  /// Takes ownership; the provider lives as long as this configuration and its clones.
+  Config& add_provider(std::unique_ptr<Provider> provider) noexcept {
+    return set([&](vmette_config* raw) { return detail::add_provider(raw, provider); });
+  }
+  Config& set_rootfs_artifact(const RootfsArtifact& artifact,
+                              bool force_read_only = false) noexcept {
+    if (artifact.error() != nullptr) return fail(*artifact.error());
+    return set(vmette_config_set_rootfs_artifact,
+               static_cast<const vmette_rootfs_artifact*>(artifact.capi()), force_read_only);
+  }
+  [[nodiscard]] result<RootfsArtifact> resolve_rootfs(const std::string& spec) const noexcept {
+    if (error() != nullptr) return *error();
+    return detail::wrap<RootfsArtifact, vmette_rootfs_artifact>([&](vmette_rootfs_artifact** out) {
+      return vmette_config_resolve_rootfs(capi(), spec.c_str(), out);
+    });
+  }
+  [[nodiscard]] std::size_t provider_count() const noexcept {
+    return vmette_config_provider_count(capi());
+  }
+  /// `index` is below provider_count(). Valid until the configuration is gone.
+  [[nodiscard]] std::string_view provider_name(std::size_t index) const noexcept {
+    return vmette_config_provider_name(capi(), index);
+  }
+  /// Likewise.
+  [[nodiscard]] std::string_view provider_claims(std::size_t index) const noexcept {
+    return vmette_config_provider_claims(capi(), index);
+  }
 
   [[nodiscard]] std::uint32_t vcpus() const noexcept { return vmette_config_vcpus(capi()); }
   [[nodiscard]] std::uint64_t mem_mib() const noexcept { return vmette_config_mem_mib(capi()); }

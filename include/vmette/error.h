@@ -38,6 +38,16 @@ enum {
   VMETTE_E_NO_MEMORY = 12,
   /** A bug in the library. */
   VMETTE_E_INTERNAL = 13,
+  /** A rootfs spec that no provider claims, or that its provider cannot make sense of. */
+  VMETTE_E_INVALID_SPEC = 14,
+  /** The network is forbidden and the cache does not have it. */
+  VMETTE_E_OFFLINE_CACHE_MISS = 15,
+  /** The network, or a server on it, failed. */
+  VMETTE_E_NETWORK = 16,
+  /** A rootfs provider failed in a way of its own. */
+  VMETTE_E_PROVIDER = 17,
+  /** The caller's progress callback asked to give up. */
+  VMETTE_E_CANCELLED = 18,
 };
 
 /** The error's code, one of VMETTE_E_*. */
@@ -54,6 +64,13 @@ VMETTE_API const char* vmette_error_console(const vmette_error* error);
 VMETTE_API int32_t vmette_error_errno(const vmette_error* error);
 /** Milliseconds from the session's start to the failure, 0 when it has none. */
 VMETTE_API uint64_t vmette_error_elapsed_ms(const vmette_error* error);
+/**
+ * An error for a callback to return: one of VMETTE_E_*, one line for a person, an errno or 0. Never
+ * NULL; a wrong argument gives an error that says so. Owned by the caller, or by whom the callback
+ * returns it to.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_error_new(vmette_code code, const char* message,
+                                                       int32_t errno_value);
 /** Frees the error; may be NULL. */
 VMETTE_API void vmette_error_delete(vmette_error* error);
 /** The name of a code, for example "DEADLINE"; "UNKNOWN" for a number that is none. Valid for ever.

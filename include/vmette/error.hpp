@@ -31,6 +31,11 @@ enum class ErrorCode : vmette_code {
   kIo = VMETTE_E_IO,
   kNoMemory = VMETTE_E_NO_MEMORY,
   kInternal = VMETTE_E_INTERNAL,
+  kInvalidSpec = VMETTE_E_INVALID_SPEC,
+  kOfflineCacheMiss = VMETTE_E_OFFLINE_CACHE_MISS,
+  kNetwork = VMETTE_E_NETWORK,
+  kProvider = VMETTE_E_PROVIDER,
+  kCancelled = VMETTE_E_CANCELLED,
 };
 
 /// A deadline that never passes.
@@ -63,6 +68,9 @@ class Error {
   Error() noexcept = default;
   /// Takes ownership of `raw`, which is not null.
   explicit Error(vmette_error* raw) noexcept : ptr_(raw, vmette_error_delete) {}
+  /// For a callback to return, see vmette_error_new().
+  Error(ErrorCode code, const std::string& message, int errno_value = 0) noexcept
+      : Error(vmette_error_new(static_cast<vmette_code>(code), message.c_str(), errno_value)) {}
 
   [[nodiscard]] ErrorCode code() const noexcept {
     return ptr_ ? static_cast<ErrorCode>(vmette_error_code(capi())) : ErrorCode::kInvalidArgument;

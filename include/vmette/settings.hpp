@@ -55,6 +55,10 @@ class Settings {
     }
     return static_cast<Self&>(*this);
   }
+  Self& fail(const Error& error) noexcept {
+    if (!error_) error_ = error;
+    return static_cast<Self&>(*this);
+  }
   template <class Setter>
   Self& set_vector(Setter setter, const std::vector<std::string>& argv) noexcept {
     std::vector<const char*> pointers;

@@ -2,6 +2,7 @@
 
 #include "capi/handles.h"
 #include "core/assets.h"
+#include "core/rootfs/resolve.h"
 
 namespace {
 
@@ -72,6 +73,9 @@ vmette_error* vmette_config_validate(const vmette_config* config) {
   if (config == nullptr) return null_argument(__func__, "config");
   return guarded([&]() -> Result<void> {
     BOOST_OUTCOME_TRYV(vmette::core::validate(config->config));
+    const auto whole = vmette::core::resolved(config->config, vmette::core::Effort::kQuick);
+    if (!whole) return whole.error();
+    BOOST_OUTCOME_TRYV(vmette::core::validate(whole.value()));
     const auto files = vmette::core::find_boot_files(config->config);
     if (!files) return files.error();
     return done();
@@ -102,16 +106,20 @@ vmette_error* vmette_config_set_cmdline(vmette_config* config, const char* cmdli
 vmette_error* vmette_config_set_rootfs_share(vmette_config* config, const char* path,
                                              bool read_only) {
   if (path == nullptr) return null_argument(__func__, "path");
-  return change(__func__, config,
-                [&](Config& c) { c.rootfs = vmette::core::RootfsShare{path, read_only}; });
+  return change(__func__, config, [&](Config& c) {
+    c.rootfs = vmette::core::RootfsShare{path, read_only};
+    c.image_env.clear();
+  });
 }
 
 vmette_error* vmette_config_set_rootfs_block(vmette_config* config, const char* path,
                                              const char* fstype) {
   if (path == nullptr) return null_argument(__func__, "path");
   if (fstype == nullptr) return null_argument(__func__, "fstype");
-  return change(__func__, config,
-                [&](Config& c) { c.rootfs = vmette::core::RootfsBlock{path, fstype}; });
+  return change(__func__, config, [&](Config& c) {
+    c.rootfs = vmette::core::RootfsBlock{path, fstype};
+    c.image_env.clear();
+  });
 }
 
 vmette_error* vmette_config_add_share(vmette_config* config, const char* tag, const char* path,

@@ -4,6 +4,9 @@
 
 namespace {
 
+using vmette::capi::bad_choice;
+using vmette::capi::guarded;
+using vmette::capi::null_argument;
 using vmette::core::Code;
 
 static_assert(static_cast<int32_t>(Code::kInvalidArgument) == VMETTE_E_INVALID_ARGUMENT);
@@ -19,6 +22,11 @@ static_assert(static_cast<int32_t>(Code::kUnsupported) == VMETTE_E_UNSUPPORTED);
 static_assert(static_cast<int32_t>(Code::kIo) == VMETTE_E_IO);
 static_assert(static_cast<int32_t>(Code::kNoMemory) == VMETTE_E_NO_MEMORY);
 static_assert(static_cast<int32_t>(Code::kInternal) == VMETTE_E_INTERNAL);
+static_assert(static_cast<int32_t>(Code::kInvalidSpec) == VMETTE_E_INVALID_SPEC);
+static_assert(static_cast<int32_t>(Code::kOfflineCacheMiss) == VMETTE_E_OFFLINE_CACHE_MISS);
+static_assert(static_cast<int32_t>(Code::kNetwork) == VMETTE_E_NETWORK);
+static_assert(static_cast<int32_t>(Code::kProvider) == VMETTE_E_PROVIDER);
+static_assert(static_cast<int32_t>(Code::kCancelled) == VMETTE_E_CANCELLED);
 
 // Never freed: what is returned when an error cannot be allocated.
 vmette_error& last_resort() {
@@ -58,6 +66,16 @@ extern "C" {
 
 const char* vmette_version(void) {
   return VMETTE_VERSION;
+}
+
+vmette_error* vmette_error_new(vmette_code code, const char* message, int32_t errno_value) {
+  if (message == nullptr) return null_argument(__func__, "message");
+  if (code < VMETTE_E_INVALID_ARGUMENT || code > VMETTE_E_CANCELLED)
+    return bad_choice(__func__, "code", code, VMETTE_E_CANCELLED);
+  return guarded([&]() -> vmette::core::Result<void> {
+    return vmette::core::Error(static_cast<Code>(code), vmette::core::one_line(message), {},
+                               errno_value);
+  });
 }
 
 vmette_code vmette_error_code(const vmette_error* error) {
@@ -116,6 +134,16 @@ const char* vmette_code_name(vmette_code code) {
       return "NO_MEMORY";
     case VMETTE_E_INTERNAL:
       return "INTERNAL";
+    case VMETTE_E_INVALID_SPEC:
+      return "INVALID_SPEC";
+    case VMETTE_E_OFFLINE_CACHE_MISS:
+      return "OFFLINE_CACHE_MISS";
+    case VMETTE_E_NETWORK:
+      return "NETWORK";
+    case VMETTE_E_PROVIDER:
+      return "PROVIDER";
+    case VMETTE_E_CANCELLED:
+      return "CANCELLED";
     default:
       return "UNKNOWN";
   }

@@ -204,13 +204,12 @@ Result<void> check_files(const Config& config) {
 }
 
 Result<void> check_combinations(const Config& config) {
-  const auto* share = std::get_if<RootfsShare>(&config.rootfs);
-  const bool root_read_only = share != nullptr && share->read_only;
-  if (root_read_only && config.switch_root && config.exec)
+  const bool read_only = root_is_read_only(config);
+  if (read_only && config.switch_root && config.exec)
     return wrong(
         "switch_root: a read-only rootfs leaves no place for the runner of the command; drop "
         "switch_root or make the rootfs writable");
-  if (root_read_only && config.scratch_mib != 0)
+  if (read_only && config.scratch_mib != 0)
     return wrong(
         "scratch_mib: {} MiB would hold the writable layer, and a read-only rootfs has none; drop "
         "one of the two",
@@ -256,6 +255,13 @@ void make_paths_absolute(Config& config) {
   };
   if (auto* share = std::get_if<RootfsShare>(&config.rootfs)) absolute(share->path);
   for (Share& share : config.shares) absolute(share.path);
+}
+
+bool root_is_read_only(const Config& config) {
+  if (const auto* share = std::get_if<RootfsShare>(&config.rootfs)) return share->read_only;
+  if (const auto* block = std::get_if<RootfsBlock>(&config.rootfs)) return block->read_only;
+  if (const auto* spec = std::get_if<RootfsSpec>(&config.rootfs)) return spec->read_only;
+  return false;
 }
 
 bool valid_env_key(const std::string& key) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -8,9 +9,13 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/progress.h"
 #include "wire/messages.h"
 
 namespace vmette::core {
+
+class Provider;
+using ProviderList = std::vector<std::shared_ptr<const Provider>>;
 
 enum class VsockMode : int32_t { kDisabled = 0, kAuto = 1, kFixed = 2 };
 enum class Accel : int32_t { kAuto = 0, kHardware = 1, kEmulation = 2 };
@@ -26,6 +31,13 @@ struct RootfsShare {
 struct RootfsBlock {
   std::string path;
   std::string fstype;
+  bool read_only = false;  // no writable layer on top; the image itself is never written
+};
+
+// What a provider makes one of the other two of, see core/rootfs/resolve.h.
+struct RootfsSpec {
+  std::string spec;
+  bool read_only = false;
 };
 
 struct Share {
@@ -60,7 +72,12 @@ struct Config {
   std::string assets;     // empty: searched
   std::string helper;     // empty: searched
   std::string cmdline = kDefaultCmdline;
-  std::variant<std::monostate, RootfsShare, RootfsBlock> rootfs;
+  std::variant<std::monostate, RootfsShare, RootfsBlock, RootfsSpec> rootfs;
+  wire::EnvList image_env;  // of the root's image; `env` wins
+  ProviderList providers;   // the embedding program's own
+  std::string cache_dir;    // empty: XDG_CACHE_HOME, HOME
+  bool offline = false;
+  Progress progress;  // may be empty
   std::vector<Share> shares;
   ShareTransport share_transport = ShareTransport::kAuto;
   std::vector<Disk> disks;
@@ -90,6 +107,9 @@ void make_paths_absolute(Config& config);
 
 // Checks ranges, names, combinations and that files exist. Nothing is started or opened for long.
 Result<void> validate(const Config& config);
+
+// No writable layer over the root.
+bool root_is_read_only(const Config& config);
 
 // True for [A-Za-z_][A-Za-z0-9_]*.
 bool valid_env_key(const std::string& key);

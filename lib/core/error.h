@@ -25,6 +25,11 @@ enum class Code : int32_t {
   kIo = 11,
   kNoMemory = 12,
   kInternal = 13,
+  kInvalidSpec = 14,
+  kOfflineCacheMiss = 15,
+  kNetwork = 16,
+  kProvider = 17,
+  kCancelled = 18,
 };
 
 struct Error {

@@ -60,7 +60,7 @@ std::string banner(const Config& config, const Session& session) {
   };
   line("kernel", files.kernel);
   line("initramfs", files.initramfs);
-  line("rootfs", root_text(config));
+  line("rootfs", root_text(session.config()));
   line("exec", command_text(config));
   line("machine", fmt::format("{} vCPU, {} MiB", config.vcpus, config.mem_mib));
   if (config.timeout_seconds != 0) line("timeout", fmt::format("{} s", config.timeout_seconds));

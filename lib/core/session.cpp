@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "core/log.h"
+#include "core/rootfs/resolve.h"
 
 namespace vmette::core {
 namespace {
@@ -33,6 +34,11 @@ Session::Session(Reactor& reactor, Config config, MainStdio stdio)
 
 Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config,
                                                  std::optional<MainStdio> stdio) {
+  // Before the root is fetched, which may take long, and with what was fetched.
+  BOOST_OUTCOME_TRYV(validate(config));
+  auto whole = resolved(std::move(config), Effort::kAll);
+  if (!whole) return whole.error();
+  config = std::move(whole.value());
   BOOST_OUTCOME_TRYV(validate(config));
   make_paths_absolute(config);
   if (!stdio) {

@@ -58,8 +58,8 @@ struct TimelineEntry {
 // for those that say otherwise.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  // Validates. Without `stdio` the main command's output is captured if the configuration says so,
-  // else discarded.
+  // Validates, and resolves the root's spec, on the calling thread. Without `stdio` the main
+  // command's output is captured if the configuration says so, else discarded.
   // `reactor` must outlive the session; its owner must not be the session itself, which may be
   // freed on the reactor's thread.
   static Result<std::shared_ptr<Session>> create(Reactor& reactor, Config config,

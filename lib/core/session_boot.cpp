@@ -259,7 +259,8 @@ void Session::send_setup(uint32_t generation) {
   setup.entropy = fresh_entropy();
   setup.root = root_setup(config_, virtiofs_tags_);
   setup.shares = share_setups(config_, virtiofs_tags_);
-  setup.env = config_.env;
+  setup.env = config_.image_env;
+  setup.env.insert(setup.env.end(), config_.env.begin(), config_.env.end());  // later ones win
   setup.switch_root = config_.switch_root;
   std::string payload = wire::encode(setup);
   if (payload.size() > wire::kMaxHostMessageBytes)

@@ -53,6 +53,11 @@ static void test_code_names(void) {
       {VMETTE_E_IO, "IO"},
       {VMETTE_E_NO_MEMORY, "NO_MEMORY"},
       {VMETTE_E_INTERNAL, "INTERNAL"},
+      {VMETTE_E_INVALID_SPEC, "INVALID_SPEC"},
+      {VMETTE_E_OFFLINE_CACHE_MISS, "OFFLINE_CACHE_MISS"},
+      {VMETTE_E_NETWORK, "NETWORK"},
+      {VMETTE_E_PROVIDER, "PROVIDER"},
+      {VMETTE_E_CANCELLED, "CANCELLED"},
   };
   for (size_t i = 0; i < sizeof kCodes / sizeof kCodes[0]; ++i) {
     CHECK(strcmp(vmette_code_name(kCodes[i].code), kCodes[i].name) == 0);

@@ -37,7 +37,7 @@ const Words kValueFlags = {
     "--share-ro", "--share-target",   "--share-transport", "--disk",
     "--scratch",  "--vsock-port",     "--timeout",         "--vcpus",
     "--mem-mib",  "--build-snapshot", "--resume-snapshot", "--guest-vsock-port",
-    "--accel",    "--ready-timeout"};
+    "--accel",    "--ready-timeout",  "--cache-dir"};
 const Words kTextFlags = {"--exec", "--env", "--cmdline"};
 const Words kNumberFlags = {"--vsock-port", "--timeout",          "--vcpus",
                             "--mem-mib",    "--guest-vsock-port", "--ready-timeout"};
@@ -158,11 +158,20 @@ TEST_CASE("the version is printed for all three spellings") {
   }
 }
 
-TEST_CASE("providers lists what a root may be") {
+TEST_CASE("providers lists all of them with what they claim, in the order they are asked") {
   const Ending ending = run_cli({"providers"});
   CHECK(ending.code == 0);
-  CHECK(ending.out.find("dir") != std::string::npos);
   CHECK(ending.err.empty());
+  INFO(ending.out);
+  std::size_t at = 0;
+  for (const std::string line :
+       {"\n  dir       /PATH, ./PATH, ../PATH, ~/PATH", "\n  squashfs  squashfs+file:///PATH\n",
+        "\n  erofs     erofs+file:///PATH\n", "\n  ext4      ext4+file:///PATH\n"}) {
+    at = ending.out.find(line, at);
+    INFO(line);
+    REQUIRE(at != std::string::npos);
+    at += line.size() - 1;
+  }
 }
 
 TEST_CASE("every option of the tool is described in docs/cli.md") {
@@ -181,17 +190,33 @@ TEST_CASE("every option of the tool is described in docs/cli.md") {
   CHECK(options >= 23);
 }
 
-TEST_CASE("a root that is no directory spec ends with one line and exit code 1") {
-  for (const std::string spec : {"alpine:3.20", "oci://example.com/image:1", "squashfs+file:///x",
-                                 "tar+file:///x.tar", "relative/path"}) {
+TEST_CASE("a root that no provider claims ends with one line that lists what would be claimed") {
+  for (const std::string spec : {"alpine:3.20", "oci://example.com/image:1", "tar+file:///x.tar",
+                                 "squashfs+https://example.com/x", "relative/path", ""}) {
     const Ending ending = run_cli({"--rootfs", spec, "--exec", "true"});
     INFO(ending.err);
     CHECK(ending.code == 1);
     CHECK(ending.out.empty());
     CHECK(count_lines(ending.err) == 1);
-    CHECK(ending.err.find("'" + spec + "'") != std::string::npos);
-    CHECK(ending.err.find("directories only") != std::string::npos);
+    CHECK(ending.err.find("no provider claims '" + spec + "'") != std::string::npos);
+    for (const char* claim : {"/PATH, ./PATH, ../PATH, ~/PATH", "squashfs+file:///PATH",
+                              "erofs+file:///PATH", "ext4+file:///PATH"})
+      CHECK(ending.err.find(claim) != std::string::npos);
   }
+}
+
+TEST_CASE("an image that cannot be a root ends with one line that names it") {
+  const std::string spec = "squashfs+file://" VMETTE_TEST_SOURCE "/LICENSE";
+  const Ending ending = run_cli({"--rootfs", spec, "--exec", "true"});
+  INFO(ending.err);
+  CHECK(ending.code == 1);
+  CHECK(ending.out.empty());
+  CHECK(count_lines(ending.err) == 1);
+  CHECK(ending.err.find("/LICENSE' holds no file system") != std::string::npos);
+  const Ending missing = run_cli({"--rootfs", "erofs+file:///no/such.img", "--exec", "true"});
+  CHECK(missing.code == 1);
+  CHECK(count_lines(missing.err) == 1);
+  CHECK(missing.err.find("/no/such.img") != std::string::npos);
 }
 
 TEST_CASE("an option whose feature comes later ends with one line and exit code 1") {
