@@ -120,8 +120,9 @@ vmette_error* contain(Body body) noexcept {
 }
 
 /// An owned C error that says the same.
-inline vmette_error* to_c(const Error& error) noexcept {
-  return vmette_error_new(static_cast<vmette_code>(error.code()), error.message().data(),
+inline vmette_error* to_c(const Error& error) {
+  const std::string message(error.message());
+  return vmette_error_new(static_cast<vmette_code>(error.code()), message.c_str(),
                           error.errno_value());
 }
 
@@ -178,8 +179,10 @@ inline void delete_progress(void* env) noexcept {
 
 inline vmette_error* set_progress(vmette_config* config, Progress& progress) noexcept {
   if (!progress) return vmette_config_set_progress(config, nullptr, nullptr, nullptr);
-  return vmette_config_set_progress(config, call_progress, new Progress(std::move(progress)),
-                                    delete_progress);
+  return contain([&]() -> vmette_error* {
+    auto owned = std::make_unique<Progress>(std::move(progress));
+    return vmette_config_set_progress(config, call_progress, owned.release(), delete_progress);
+  });
 }
 
 }  // namespace detail
