@@ -83,14 +83,15 @@ std::vector<std::string> virtiofsd_argv(const Virtiofsd& virtiofsd, const Share&
   // Without readdirplus: looking up what has been deleted meanwhile would end a listing early.
   if (virtiofsd.needs_root) {
     argv.insert(argv.end(), {"-o", "source=" + escaped(directory.path), "-o",
-                             fmt::format("cache={},xattr,no_readdirplus,log_level=err,modcaps={}", cache_of(share),
-                                         kNoCapabilities)});
+                             fmt::format("cache={},xattr,no_readdirplus,log_level=err,modcaps={}",
+                                         cache_of(share), kNoCapabilities)});
     if (submounts) argv.insert(argv.end(), {"-o", "announce_submounts"});
     return argv;
   }
-  argv.insert(argv.end(),
-              {"--shared-dir=" + directory.path, fmt::format("--cache={}", cache_of(share)),
-               "--xattr", "--no-readdirplus", "--log-level=error", fmt::format("--modcaps={}", kNoCapabilities)});
+  argv.insert(
+      argv.end(),
+      {"--shared-dir=" + directory.path, fmt::format("--cache={}", cache_of(share)), "--xattr",
+       "--no-readdirplus", "--log-level=error", fmt::format("--modcaps={}", kNoCapabilities)});
   if (submounts) argv.emplace_back("--announce-submounts");
   if (share.read_only && !directory.is_private) argv.emplace_back("--readonly");
   return argv;
