@@ -30,6 +30,7 @@ using vmette_test::children_of;
 using vmette_test::contains;
 using vmette_test::eventually;
 using vmette_test::kDeadline;
+using vmette_test::launched;
 using vmette_test::must;
 using vmette_test::only_helper;
 using vmette_test::Ran;
@@ -131,6 +132,18 @@ std::vector<Watched> descendants(pid_t pid, const std::string& name) {
 
 bool all_end(const std::vector<Watched>& processes) {
   return std::ranges::all_of(processes, [](const Watched& w) { return w.wait_end(kDeadline); });
+}
+
+// The programs of the machine below `helper`: QEMU and the two processes of its one virtiofsd.
+std::vector<Watched> parts_of(const Watched& helper) {
+  std::vector<Watched> parts;
+  REQUIRE(eventually([&] {
+    parts = descendants(helper.pid(), "virtiofsd");
+    for (Watched& part : descendants(helper.pid(), "qemu-system-x86"))
+      parts.push_back(std::move(part));
+    return parts.size() == 3;
+  }));
+  return parts;
 }
 
 // The name that the socket "socket:[INODE]" has in a file system or, with an @, in none.
@@ -402,6 +415,68 @@ TEST_CASE("a directory that the caller may not read is refused by its path") {
                                                 "work=" + (dir / "locked"), "--exec", "true"});
   CHECK(ending.code == 1);
   CHECK(contains(ending.err, "shares: '" + (dir / "locked") + "' cannot be read"));
+}
+
+TEST_CASE("whatever of a machine with a share is killed, at any moment, nothing of it stays") {
+  if (!is_root()) return;
+  const TempDir dir;
+  Config config;
+  config.set_share_transport(ShareTransport::kVirtiofs)
+      .add_share("work", dir.path().string(), false);
+  for (const bool booting : {true, false}) {
+    for (const size_t victim : {0, 1, 2, 3}) {
+      INFO((booting ? "booting, " : "ready, ") << "victim " << victim);
+      auto session = booting ? launched(config) : started(config);
+      const Watched helper = only_helper();
+      const auto parts = parts_of(helper);
+      (victim < parts.size() ? parts[victim] : helper).signal(SIGKILL);
+      must(session.wait(kDeadline));
+      CHECK(session.end() == End::kError);
+      CHECK(all_end(parts));
+      CHECK(helper.wait_end(kDeadline));
+    }
+  }
+}
+
+TEST_CASE("a host program that is killed takes its virtiofsd with it, alone or with its helper") {
+  if (!is_root()) return;
+  for (const bool with_helper : {false, true}) {
+    const TempDir dir;
+    vmette_test::ProgramOptions options;
+    options.env = {{"VMETTE_TEST_HOST", dir.path()}};
+    vmette_test::Program program(
+        {VMETTE_TEST_CLI, "--quiet", "--share-transport", "virtiofs", "--share",
+         "work=" + dir.path().string(), "--exec", "echo up; sleep 1000"},
+        options);
+    REQUIRE(program.wait_for("up", kDeadline));
+    const auto helpers = vmette_test::helpers_marked("VMETTE_TEST_HOST", dir.path());
+    REQUIRE(helpers.size() == 1);
+    const auto parts = parts_of(helpers[0]);
+    program.signal(SIGSTOP);
+    if (with_helper) helpers[0].signal(SIGKILL);
+    program.signal(SIGKILL);
+    CHECK(all_end(parts));
+    CHECK(helpers[0].wait_end(kDeadline));
+    CHECK(fs::is_empty(dir.path()));
+  }
+}
+
+TEST_CASE("as many shares as a machine has devices for boot, and one more is refused before") {
+  const TempDir dir;
+  Config config;
+  config.set_share_transport(ShareTransport::k9p);
+  for (int i = 0; i < 22; ++i)
+    config.add_share("share" + std::to_string(i), dir.path().string(), true);
+  config.set_exec("grep -c ' /mnt/share' /proc/mounts").set_capture_output(true);
+  const Session session = vmette_test::finished(config);
+  CHECK(text(must(session.output()).stdout_text()) == "22\n");
+
+  config.add_share("more", dir.path().string(), true);
+  const auto refused = Session::create(config);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == ErrorCode::kInvalidConfig);
+  CHECK(contains(refused.error().message(),
+                 "23 are too many; a machine has at most 23 devices, of which this one leaves 22"));
 }
 
 TEST_CASE("sixteen shares are there together") {
