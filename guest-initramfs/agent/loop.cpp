@@ -64,7 +64,10 @@ void Loop::turn(bool busy) {
   const int count = epoll_wait(epoll_.get(), events, 64, busy ? 0 : timeout_ms());
   if (count < 0 && errno != EINTR) die("epoll_wait: " + error_text(errno));
   batch_.clear();
-  for (int i = 0; i < count; ++i) batch_.push_back(events[i].data.ptr);
+  for (int i = 0; i < count; ++i) {
+    void* const watcher = events[i].data.ptr;  // a copy: the kernel's struct is packed
+    batch_.push_back(watcher);
+  }
   for (size_t i = 0; i < batch_.size(); ++i) {
     if (batch_[i] != nullptr) static_cast<Watcher*>(batch_[i])->ready(events[i].events);
   }

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <string_view>
 
 #include "base/unique_fd.h"
@@ -40,7 +39,7 @@ void add_entropy(const std::string& bytes) {
   auto* info = reinterpret_cast<rand_pool_info*>(raw);
   info->entropy_count = static_cast<int>(size * 8);
   info->buf_size = static_cast<int>(size);
-  memcpy(raw + sizeof(rand_pool_info), bytes.data(), size);
+  bytes.copy(raw + sizeof(rand_pool_info), size);
   const UniqueFd pool(open("/dev/urandom", O_WRONLY | O_CLOEXEC));
   if (!pool || ioctl(pool.get(), RNDADDENTROPY, info) != 0)
     throw SetupError("entropy", errno, "/dev/urandom", "the kernel refused the entropy");
