@@ -23,6 +23,7 @@ constexpr int kRuns = 200;
 constexpr uint64_t kStreamBytes = uint64_t{256} << 20;
 constexpr uint64_t kThroughBytes = uint64_t{1} << 30;
 constexpr int kSideBySide = 8;
+constexpr int kMemMib = 1024;  // a file of the guest lies in its memory
 
 template <class T>
 T need(vmette::result<T> result) {
@@ -180,7 +181,7 @@ int main(int argc, char** argv) {
   const std::string assets = argv[1];
   vmette::Config config;
   config.set_kernel(assets + "/vmlinux").set_initramfs(assets + "/initramfs.cpio");
-  config.set_accel(vmette::Accel::kEmulation);
+  config.set_accel(vmette::Accel::kEmulation).set_mem_mib(kMemMib);
   auto session = need(vmette::Session::create(config));
   need(session.start());
 
@@ -188,6 +189,7 @@ int main(int argc, char** argv) {
       std::filesystem::temp_directory_path() / fmt::format("vmette-bench-{}", getpid());
   std::filesystem::create_directories(directory);
   RawGuest guest;
+  guest.mem_mib = kMemMib;
   guest.kernel = assets + "/vmlinux";
   guest.initramfs = directory / "initramfs.cpio";
   guest.cmdline = std::string(session.cmdline()) + " bench=exec";

@@ -118,7 +118,7 @@ RawMachine::RawMachine(const RawGuest& guest) {
                                           "-cpu",
                                           "max",
                                           "-m",
-                                          "512",
+                                          std::to_string(guest.mem_mib),
                                           "-smp",
                                           "1",
                                           "-global",
@@ -175,7 +175,7 @@ void RawMachine::request(char letter, uint64_t argument) {
 
 void RawMachine::send(const std::string& bytes) {
   for (size_t at = 0; at < bytes.size();) {
-    const ssize_t done = write(port_.get(), bytes.data() + at, bytes.size() - at);
+    const ssize_t done = ::send(port_.get(), bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
     if (done < 0 && errno != EINTR) die("the raw guest does not take any more");
     if (done > 0) at += static_cast<size_t>(done);
   }

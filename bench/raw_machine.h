@@ -20,6 +20,7 @@ struct RawGuest {
   std::string kernel;
   std::string initramfs;
   std::string cmdline;  // of a vmette machine, with bench=... added
+  int mem_mib = 512;
 };
 
 // Kills QEMU on destruction. Methods end the program with a message when something fails.
