@@ -12,6 +12,7 @@ import unittest
 
 import initramfs
 import kernel_image
+from elf import Elf
 from test_assets import entries
 
 STOCK = os.environ["VMETTE_BUILT_ASSETS"]
@@ -46,6 +47,11 @@ class StockSetTest(unittest.TestCase):
 
     def test_the_initramfs_keeps_to_its_size(self):
         self.assertLessEqual(len(self.archive), initramfs.MAX_INITRAMFS_BYTES)
+
+    def test_the_agent_shows_nothing_of_its_build_directory(self):
+        # A build ID is a digest of the debug information too, which names the directory.
+        self.assertIsNone(Elf(self.files["init"]).section(".note.gnu.build-id"))
+        self.assertNotIn(os.path.dirname(STOCK).encode(), self.files["init"])
 
     def test_every_module_is_there_with_all_it_depends_on(self):
         lines = self.files.get("lib/modules/vmette/modules.dep", b"").decode().splitlines()

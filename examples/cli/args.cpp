@@ -12,10 +12,22 @@ const Flag* find(std::string_view name) {
   return found == all.end() ? nullptr : &*found;
 }
 
+std::optional<Action> action_of(std::string_view word) {
+  if (word == "-h" || word == "--help") return Action::kHelp;
+  if (word == "-V" || word == "--version") return Action::kVersion;
+  return std::nullopt;
+}
+
 // A negative number and a lone dash are values.
 bool looks_like_flag(std::string_view word) {
   if (word.starts_with("--")) return true;
   return word.size() > 1 && word[0] == '-' && (word[1] < '0' || word[1] > '9');
+}
+
+// An option where a value belongs: the value was forgotten.
+bool is_forgotten(const Flag& flag, std::string_view word) {
+  if (word == "--" || find(word) != nullptr || action_of(word)) return true;
+  return flag.dash == Flag::Dash::kRefused && looks_like_flag(word);
 }
 
 std::string take_value(const Flag& flag, const std::vector<std::string>& words, std::size_t index) {
@@ -23,7 +35,7 @@ std::string take_value(const Flag& flag, const std::vector<std::string>& words, 
   const std::string remedy = "; write " + name + " " + std::string(flag.form);
   if (index >= words.size()) throw UsageError{name + " expects a value" + remedy};
   const std::string& word = words[index];
-  if (flag.dash == Flag::Dash::kRefused && looks_like_flag(word)) {
+  if (is_forgotten(flag, word)) {
     throw UsageError{name + " expects a value but got the option '" + word + "'" + remedy};
   }
   return word;
@@ -43,12 +55,6 @@ std::string take_value(const Flag& flag, const std::vector<std::string>& words, 
   }
   throw UsageError{"unexpected argument '" + word + "'; a command goes after --: vmette -- " +
                    word};
-}
-
-std::optional<Action> action_of(std::string_view word) {
-  if (word == "-h" || word == "--help") return Action::kHelp;
-  if (word == "-V" || word == "--version") return Action::kVersion;
-  return std::nullopt;
 }
 
 std::optional<Action> subcommand_of(std::string_view word) {

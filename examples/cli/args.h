@@ -47,7 +47,8 @@ struct UsageError {
 // One option. `form` names its value in the help text and is empty for a switch.
 struct Flag {
   enum class Group { kAssets, kRoot, kWorkload, kRuntime, kSnapshot };
-  // What a value that starts with a dash is: a forgotten value, or legitimate (commands).
+  // What a value that starts with a dash is: a forgotten value, or legitimate (commands). An option
+  // of the tool is never a value.
   enum class Dash { kRefused, kAllowed };
 
   std::string_view name;

@@ -99,14 +99,14 @@ void apply_env(Arguments& arguments, const Flag& flag, const std::string& value)
 }
 
 void apply_vsock_port(Arguments& arguments, const Flag& flag, const std::string& value) {
-  const auto port = number<std::int64_t>(flag, value);
-  if (port > std::numeric_limits<std::uint32_t>::max()) {
-    fail(flag, "a number up to 4294967295", value);
+  const auto port = parse_number<std::int64_t>(value);
+  if (!port || *port < -1 || *port > std::numeric_limits<std::uint32_t>::max()) {
+    fail(flag, "a number from -1 to 4294967295", value);
   }
-  const auto mode = port < 0    ? vmette::VsockMode::kDisabled
-                    : port == 0 ? vmette::VsockMode::kAuto
-                                : vmette::VsockMode::kFixed;
-  arguments.config.set_vsock(mode, port > 0 ? static_cast<std::uint32_t>(port) : 0);
+  const auto mode = *port < 0    ? vmette::VsockMode::kDisabled
+                    : *port == 0 ? vmette::VsockMode::kAuto
+                                 : vmette::VsockMode::kFixed;
+  arguments.config.set_vsock(mode, *port > 0 ? static_cast<std::uint32_t>(*port) : 0);
 }
 
 void apply_accel(Arguments& arguments, const Flag& flag, const std::string& value) {

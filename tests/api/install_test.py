@@ -2,7 +2,8 @@
 """Installs the build into an empty folder and uses it from there as a stranger would.
 
 The folder is not the prefix that the build was configured for, so this also shows that an installed
-tree can be moved. Both minimal examples are compiled with what pkg-config says, and boot.
+tree can be moved. Both minimal examples are compiled with what pkg-config says, and boot. Where this
+user may mount, what is installed runs with the build directory hidden.
 """
 
 import argparse
@@ -30,6 +31,17 @@ def expect(found, wanted):
         sys.exit(f"expected {wanted!r}, got {found!r}")
 
 
+def without(folder):
+    """Words to put before a command so that it finds that folder empty; none where we may not."""
+    words = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', folder]
+    try:
+        allowed = subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    print("the build directory is", "hidden" if allowed else "there, we may not mount", flush=True)
+    return words if allowed else []
+
+
 def only(root, name):
     found = sorted(root.rglob(name))
     if len(found) != 1:
@@ -54,19 +66,22 @@ def main():
         environment |= {
             "PKG_CONFIG_LIBDIR": str(description.parent),
             "PKG_CONFIG_SYSROOT_DIR": str(root),
-            "LD_LIBRARY_PATH": str(description.parent.parent),
         }
         flags = run([options.pkg_config, "--cflags", "--libs", "vmette"], env=environment).split()
 
+        alone = without(options.build)
         sources = ((options.cc, "minimal.c", "-std=c11"), (options.cxx, "minimal.cpp", "-std=c++20"))
         for compiler, source, standard in sources:
             program = root / source.replace(".", "_")
             run([*shlex.split(compiler), standard, "-Wall", "-Wextra", "-Werror",
                  examples / source, "-o", program, *flags], env=environment)
-            expect(run([program], env=environment), GREETING)
+            loading = {"LD_LIBRARY_PATH": str(description.parent.parent)}
+            expect(run([*alone, program], env=environment | loading), GREETING)
 
         tool = only(root, "bin") / "vmette"
-        expect(run([tool, "--quiet", "--", "echo", "hi"], env=environment), "hi\n")
+        expect(run([*alone, tool, "--quiet", "--", "echo", "hi"], env=environment), "hi\n")
+        if "It works" not in run([*alone, tool, "quickstart"], env=environment):
+            sys.exit("quickstart does not say that it works")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,12 @@ TEST_CASE("an option where a value belongs is a usage error that names both") {
     check_usage_error({flag, "--quiet"}, {flag + " expects a value", "'--quiet'"});
     check_usage_error({flag, "-q"}, {flag + " expects a value", "'-q'"});
   }
+  // Text may start with a dash, but an option of the tool is a forgotten value here too.
+  for (const std::string& flag : kTextFlags) {
+    for (const std::string word : {"--quiet", "--rootfs", "--help", "-V", "--"}) {
+      check_usage_error({flag, word, "true"}, {flag + " expects a value", "'" + word + "'"});
+    }
+  }
 }
 
 TEST_CASE("a word where a number belongs is a usage error that quotes it") {
@@ -73,7 +79,8 @@ TEST_CASE("a number out of range is a usage error") {
   check_usage_error({"--vcpus", "4294967296"}, {"expects a number from 0 to 4294967295"});
   check_usage_error({"--timeout", "-5"}, {"expects a number"});
   check_usage_error({"--mem-mib", "18446744073709551616"}, {"expects a number"});
-  check_usage_error({"--vsock-port", "4294967296"}, {"expects a number up to 4294967295"});
+  check_usage_error({"--vsock-port", "4294967296"}, {"expects a number from -1 to 4294967295"});
+  check_usage_error({"--vsock-port", "-2"}, {"expects a number from -1 to 4294967295"});
   check_usage_error({"--ready-timeout", "4294968"}, {"expects a number up to 4294967"});
 }
 
