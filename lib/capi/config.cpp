@@ -156,7 +156,7 @@ vmette_error* vmette_config_add_disk(vmette_config* config, const char* path, bo
 vmette_error* vmette_config_set_exec(vmette_config* config, const char* line) {
   return change(__func__, config, [&](Config& c) {
     c.exec.reset();
-    if (line != nullptr) c.exec = vmette::core::Command{{line}, true};
+    if (line != nullptr) c.exec = vmette::core::Command{{line}, true, false};
   });
 }
 
@@ -165,8 +165,9 @@ vmette_error* vmette_config_set_exec_argv(vmette_config* config, const char* con
   if (argv == nullptr || argc == 0) return null_argument(__func__, "argv");
   for (size_t i = 0; i < argc; ++i)
     if (argv[i] == nullptr) return null_argument(__func__, "argv");
-  return change(__func__, config,
-                [&](Config& c) { c.exec = vmette::core::Command{{argv, argv + argc}, false}; });
+  return change(__func__, config, [&](Config& c) {
+    c.exec = vmette::core::Command{{argv, argv + argc}, false, false};
+  });
 }
 
 vmette_error* vmette_config_add_env(vmette_config* config, const char* key, const char* value) {

@@ -205,7 +205,7 @@ Result<void> check_files(const Config& config) {
 
 Result<void> check_combinations(const Config& config) {
   const bool read_only = root_is_read_only(config);
-  if (read_only && config.switch_root && config.exec)
+  if (read_only && config.switch_root && config.exec && !config.exec->interactive)
     return wrong(
         "switch_root: a read-only rootfs leaves no place for the runner of the command; drop "
         "switch_root or make the rootfs writable");

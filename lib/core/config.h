@@ -59,6 +59,7 @@ struct Disk {
 struct Command {
   std::vector<std::string> argv;
   bool shell = false;
+  bool interactive = false;  // the shell that run() gives: who is in it may power the machine off
 };
 
 inline constexpr const char* kDefaultCmdline = "quiet cryptomgr.notests raid=noautodetect";

@@ -26,7 +26,7 @@ bool is_stop_signal(int number) {
 
 // A login shell, the better one where the root has it.
 Command interactive_shell() {
-  return {{"[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l"}, true};
+  return {{"[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l"}, true, true};
 }
 
 void say(const std::string& text) {

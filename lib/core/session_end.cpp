@@ -50,7 +50,8 @@ void Session::add_console(const std::string& bytes) {
 
 void Session::machine_stopped(const VmmClient::Stopped& stopped) {
   if (decided_) return teardown();
-  if (stopped.reason == "poweroff" && !config_.exec) {
+  const bool owes_a_result = config_.exec && !config_.exec->interactive;
+  if (stopped.reason == "poweroff" && !owes_a_result) {
     return finish(EndKind::kStopped, 0, why_stopped(stopped), Descent::kAtOnce);
   }
   fail(Error(Code::kGuest, "the machine ended: " + why_stopped(stopped)));

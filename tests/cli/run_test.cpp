@@ -46,6 +46,31 @@ TEST_CASE("without a command the guest's shell reads its script from stdin") {
   CHECK(ending.code == 3);
 }
 
+TEST_CASE("who powers the machine off from the interactive shell stops it, and that is 0") {
+  const Ending shell = run_cli({"--quiet"}, "echo out; poweroff -f\n");
+  INFO(shell.err);
+  CHECK(shell.out == "out\n");
+  CHECK(shell.err.empty());
+  CHECK(shell.code == 0);
+  // A command that was to give a result has given none.
+  const Ending command = run_cli({"--quiet", "--exec", "echo out; poweroff -f"});
+  CHECK(command.code == 1);
+  CHECK(count_lines(command.err) == 1);
+  CHECK(command.err.find("powered itself off") != std::string::npos);
+}
+
+TEST_CASE("the interactive shell needs no writable root, as real root or not") {
+  for (const bool switched : {false, true}) {
+    std::vector<std::string> words = {"--quiet", "--rootfs", "/", "--rootfs-ro"};
+    if (switched) words.emplace_back("--switch-root");
+    const Ending ending = run_cli(words, "echo up; touch /vmette-cli-test; exit 6\n");
+    INFO(switched << ending.err);
+    CHECK(ending.out == "up\n");
+    CHECK(ending.code == 6);
+    CHECK(::access("/vmette-cli-test", F_OK) != 0);
+  }
+}
+
 TEST_CASE("a command that a signal ends gives 128 and the signal's number") {
   CHECK(run_cli({"--quiet", "--exec", "kill -TERM $$"}).code == 143);
   CHECK(run_cli({"--quiet", "--exec", "kill -KILL $$"}).code == 137);

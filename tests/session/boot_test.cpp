@@ -226,6 +226,30 @@ TEST_CASE("the machine has the name, the vCPUs and the memory that were asked fo
   CHECK(text(must(session.output()).stdout_text()) == "Box-1\n2\n1\n");
 }
 
+TEST_CASE("a machine loads the kernel modules that it needs and no other") {
+  // A tuned kernel has all of them built in and lists none.
+  const auto loaded = [](Config& config) {
+    config.set_exec("while read -r name rest; do echo \"[$name]\"; done < /proc/modules")
+        .set_share_transport(vmette::ShareTransport::k9p)
+        .set_capture_output(true);
+    return text(must(finished(config).output()).stdout_text());
+  };
+  Config plain;
+  const std::string bare = loaded(plain);
+  INFO(bare);
+  const bool stock = contains(bare, "[virtio_console]");
+  for (const char* name : {"[9p]", "[overlay]", "[ext4]", "[squashfs]", "[erofs]", "[fuse]",
+                           "[virtiofs]", "[virtio_blk]", "[virtio_net]", "[vsock]", "[virtio_pci]"})
+    CHECK_FALSE(contains(bare, name));
+  Config with_root;
+  with_root.set_rootfs_share("/");
+  const std::string rooted = loaded(with_root);
+  INFO(rooted);
+  for (const char* name : {"[9p]", "[overlay]"}) CHECK(contains(rooted, name) == stock);
+  for (const char* name : {"[ext4]", "[squashfs]", "[fuse]", "[virtio_blk]", "[virtio_net]"})
+    CHECK_FALSE(contains(rooted, name));
+}
+
 TEST_CASE("a machine without a network has only the loopback device") {
   const Session session = finished(capturing("ls /sys/class/net"));
   CHECK(text(must(session.output()).stdout_text()) == "lo\n");
