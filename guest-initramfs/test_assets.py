@@ -6,13 +6,17 @@ import lzma
 import os
 import struct
 import tempfile
+import types
 import unittest
+from unittest import mock
 
 import cpio
 import elf
 import initramfs
 import kernel_image
 import modules
+import tuned_kernel
+from kernel_package import Failure
 
 
 def entries(archive):
@@ -209,6 +213,55 @@ class InitramfsTest(unittest.TestCase):
     def test_elf_sections_are_found_by_name(self):
         image = elf.Elf(elf_file(sections=[(".one", b"1"), (".two", b"22")]))
         self.assertEqual((image.section(".two"), image.section(".three")), (b"22", None))
+
+
+class TunedKernelTest(unittest.TestCase):
+    compiler = types.SimpleNamespace(version="gcc 12\nld 2.40\n")
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.source = self.write("linux-source.tar.xz", "source")
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def digest(self, arch="x86_64", source=None, compiler=None):
+        return tuned_kernel.digest(arch, source or self.source, compiler or self.compiler)
+
+    def test_the_digest_is_another_one_for_each_changed_input_and_for_no_other_reason(self):
+        same = self.digest(source=self.write("elsewhere.tar.xz", "source"))
+        self.assertEqual(same, self.digest())
+        others = {self.digest(arch="aarch64"),
+                  self.digest(source=self.write("other.tar.xz", "another source")),
+                  self.digest(compiler=types.SimpleNamespace(version="gcc 13\nld 2.40\n"))}
+        with mock.patch.object(tuned_kernel, "fragment", return_value="CONFIG_PVH=y\n"):
+            others.add(self.digest())
+        self.assertEqual(len(others | {same}), 5)
+
+    def test_a_kernel_in_the_cache_is_taken_and_placed_without_a_build(self):
+        cached = f"vmette/kernel/{self.digest()}"
+        self.write(f"{cached}/vmlinux", "kernel")
+        self.write(f"{cached}/kernel.json", "{}")
+        output = os.path.join(self.folder, "set")
+        self.write("set/manifest.json", "of the set before")
+        with mock.patch.dict(os.environ, {"XDG_CACHE_HOME": self.folder}), \
+                mock.patch.object(tuned_kernel, "Compiler", return_value=self.compiler):
+            found = tuned_kernel.cached_kernel("x86_64", self.source)
+        self.assertEqual(found, os.path.join(self.folder, cached))
+        tuned_kernel.place(types.SimpleNamespace(arch="x86_64", folder=output), found)
+        self.assertEqual(sorted(os.listdir(output)), ["kernel.json", "vmlinux"])
+
+    def test_settings_that_the_kernel_source_drops_are_named(self):
+        config = self.write(".config", "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=m\n")
+        tuned_kernel.check_config("CONFIG_A=y\nCONFIG_B=n\nCONFIG_D=n\n", config)
+        with self.assertRaisesRegex(Failure, "CONFIG_B=y, CONFIG_C=y$"):
+            tuned_kernel.check_config("CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=y\n", config)
 
 
 if __name__ == "__main__":

@@ -96,9 +96,12 @@ name_packages() {
   command -v meson >/dev/null && command -v ninja >/dev/null && return
   cat >&2 <<'END'
 This system has no apt-get. Please install these and start again:
-  Fedora:   qemu-system-x86-core busybox dpkg meson ninja-build gcc-c++ boost-devel fmt-devel json-devel catch-devel ccache
-  Arch:     qemu-system-x86 busybox dpkg meson ninja gcc boost fmt nlohmann-json catch2 ccache
-  Homebrew: qemu meson ninja pkg-config boost fmt nlohmann-json catch2 ccache
+  Fedora:   meson ninja-build gcc-c++ glibc-static libstdc++-static pkgconf-pkg-config python3 boost-devel
+            fmt-devel json-devel libseccomp-devel catch-devel squashfs-tools erofs-utils e2fsprogs busybox
+            dpkg qemu-system-x86-core
+  Arch:     meson ninja gcc pkgconf python boost fmt nlohmann-json libseccomp catch2 squashfs-tools
+            erofs-utils e2fsprogs busybox dpkg qemu-system-x86
+  Homebrew: meson ninja pkgconf python boost fmt nlohmann-json catch2 qemu
 The guest's kernel comes from a Debian package; give its file with -Dkernel_package=FILE.deb
 (docs/guest-assets.md), or build without the guest's boot files with -Dguest=false.
 END
