@@ -250,6 +250,16 @@ TEST_CASE("a machine loads the kernel modules that it needs and no other") {
     CHECK_FALSE(contains(rooted, name));
 }
 
+TEST_CASE("the guest's clock does not live on timer interrupts") {
+  // The kernel's watchdog would have condemned the counter within the first two seconds.
+  const Session session =
+      finished(capturing("until [ \"$(cut -d. -f1 /proc/uptime)\" -ge 2 ]; do :; done; "
+                         "cat /sys/devices/system/clocksource/clocksource0/current_clocksource"));
+  const std::string source = text(must(session.output()).stdout_text());
+  CHECK(!source.empty());
+  CHECK(!contains(source, "jiffies"));
+}
+
 TEST_CASE("a machine without a network has only the loopback device") {
   const Session session = finished(capturing("ls /sys/class/net"));
   CHECK(text(must(session.output()).stdout_text()) == "lo\n");

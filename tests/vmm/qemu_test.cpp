@@ -182,8 +182,8 @@ TEST_CASE("the kernel's command line gets what the machine needs") {
   CHECK(kernel_cmdline("quiet", Arch::kX86_64, Accel::kKvm, {}) ==
         "quiet console=ttyS0 panic=-1 random.trust_cpu=on reboot=t");
   CHECK(kernel_cmdline("", Arch::kX86_64, Accel::kTcg, 2600000) ==
-        "console=ttyS0 panic=-1 random.trust_cpu=on reboot=t tsc_early_khz=2600000 nokaslr "
-        "mitigations=off");
+        "console=ttyS0 panic=-1 random.trust_cpu=on reboot=t tsc_early_khz=2600000 "
+        "tsc=reliable nokaslr mitigations=off");
   CHECK(kernel_cmdline("", Arch::kAarch64, Accel::kTcg, {}) ==
         "console=ttyAMA0 panic=-1 random.trust_cpu=on nokaslr mitigations=off");
 }
@@ -194,7 +194,7 @@ TEST_CASE("what the caller set on the kernel's command line stays the caller's")
   CHECK(kernel_cmdline("tsc_early_khz=1 nokaslr mitigations=auto", Arch::kX86_64, Accel::kTcg,
                        2600000) ==
         "tsc_early_khz=1 nokaslr mitigations=auto console=ttyS0 panic=-1 random.trust_cpu=on "
-        "reboot=t");
+        "reboot=t tsc=reliable");
   // A name that only begins alike, or stands inside quotes, is another.
   CHECK(kernel_cmdline("panic_print=1 x=\"a panic=3\"", Arch::kX86_64, Accel::kKvm, {}) ==
         "panic_print=1 x=\"a panic=3\" console=ttyS0 panic=-1 random.trust_cpu=on reboot=t");

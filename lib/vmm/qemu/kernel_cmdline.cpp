@@ -36,8 +36,10 @@ std::vector<std::string> wanted_words(Arch arch, Accel accel, std::optional<uint
   std::vector<std::string> wanted = {"panic=-1", "random.trust_cpu=on"};
   if (arch == Arch::kX86_64) wanted.emplace_back("reboot=t");
   if (accel == Accel::kTcg) {
-    if (arch == Arch::kX86_64 && tsc_khz)
+    if (arch == Arch::kX86_64 && tsc_khz) {
       wanted.push_back(fmt::format("tsc_early_khz={}", *tsc_khz));
+      wanted.emplace_back("tsc=reliable");
+    }
     wanted.insert(wanted.end(), {"nokaslr", "mitigations=off"});
   }
   return wanted;
