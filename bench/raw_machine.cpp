@@ -116,7 +116,7 @@ RawMachine::RawMachine(const RawGuest& guest) {
                                           "-accel",
                                           "tcg",
                                           "-cpu",
-                                          "max",
+                                          "max,-erms,-fsrm",
                                           "-m",
                                           std::to_string(guest.mem_mib),
                                           "-smp",
