@@ -2,12 +2,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <functional>
 #include <string_view>
 
@@ -78,7 +80,8 @@ void Cgroups::open(int root) {
   parent_.reset(openat(root, kParent, O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!parent_) return;
   write_file(parent_.get(), "cgroup.subtree_control", "+memory");
-  spare_ = make();
+  changes_.reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  spares_.push_back(make());
 }
 
 Cgroup Cgroups::make() {
@@ -86,33 +89,83 @@ Cgroup Cgroups::make() {
   if (!parent_) return group;
   group.number = ++next_;
   const std::string name = std::to_string(group.number);
-  if (mkdirat(parent_.get(), name.c_str(), 0755) == 0)
-    group.directory.reset(openat(parent_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (mkdirat(parent_.get(), name.c_str(), 0755) != 0) return group;
+  group.directory.reset(openat(parent_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  // By its name alone: the agent's own root need not have a /proc to name a descriptor with.
+  if (changes_ && group.valid() && fchdir(parent_.get()) == 0) {
+    group.watch =
+        inotify_add_watch(changes_.get(), name.c_str(), IN_MODIFY | IN_ATTRIB | IN_CREATE);
+    if (chdir("/") != 0) die("cannot go back to /");
+  }
   return group;
 }
 
 Cgroup Cgroups::take() {
-  if (!spare_.valid()) return make();
-  return std::move(spare_);
+  if (spares_.empty()) return make();
+  Cgroup group = std::move(spares_.back());
+  spares_.pop_back();
+  return group;
 }
 
 void Cgroups::retire(Cgroup group) {
-  if (group.valid()) retired_.push_back(group.number);
+  if (group.valid()) retired_.push_back(std::move(group));
 }
 
 void Cgroups::tidy() {
-  if (!spare_.valid()) spare_ = make();
-  for (size_t i = std::min(retired_.size(), kRemovalsPerTidy); i > 0; --i) {
-    const uint64_t number = retired_.front();
+  if (!retired_.empty()) note_changes();
+  for (size_t i = std::min(retired_.size(), kPerTidy); i > 0; --i) {
+    Cgroup group = std::move(retired_.front());
     retired_.pop_front();
-    const std::string name = std::to_string(number);
-    if (unlinkat(parent_.get(), name.c_str(), AT_REMOVEDIR) == 0) continue;
-    const UniqueFd directory(openat(parent_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (directory)
-      walk(directory.get(), 0,
-           [](int parent, const char* child) { unlinkat(parent, child, AT_REMOVEDIR); });
-    if (unlinkat(parent_.get(), name.c_str(), AT_REMOVEDIR) != 0) retired_.push_back(number);
+    sort(std::move(group));
   }
+  if (spares_.empty()) spares_.push_back(make());
+}
+
+void Cgroups::note_changes() {
+  alignas(inotify_event) char buffer[4096];
+  ssize_t got = 0;
+  while ((got = read(changes_.get(), buffer, sizeof buffer)) > 0) {
+    for (ssize_t at = 0; at < got;) {
+      inotify_event event;
+      std::memcpy(&event, buffer + at, sizeof event);
+      at += static_cast<ssize_t>(sizeof event + event.len);
+      // A queue that overflowed has lost events of any group.
+      if ((event.mask & IN_Q_OVERFLOW) != 0)
+        for (const Cgroup& group : retired_) changed_.insert(group.watch);
+      else if ((event.mask & IN_IGNORED) == 0)
+        changed_.insert(event.wd);
+    }
+  }
+}
+
+// The kernel's own count of processes that it killed for lack of memory cannot be put back either.
+bool Cgroups::as_new(const Cgroup& group) const {
+  return group.watch >= 0 && !changed_.contains(group.watch) && !had_oom_kill(group);
+}
+
+// Where a retired group goes: to the spares, away, or, while it is populated, back in the queue.
+void Cgroups::sort(Cgroup group) {
+  const bool reusable = spares_.size() < kMaxSpares && as_new(group);
+  if (!reusable) {
+    if (!remove(group)) retired_.push_back(std::move(group));
+    return;
+  }
+  const auto processes = read_file(group.directory.get(), "cgroup.procs", 1);
+  if (processes && processes->empty())
+    spares_.push_back(std::move(group));
+  else
+    retired_.push_back(std::move(group));
+}
+
+bool Cgroups::remove(const Cgroup& group) {
+  const std::string name = std::to_string(group.number);
+  if (unlinkat(parent_.get(), name.c_str(), AT_REMOVEDIR) != 0) {
+    walk(group.directory.get(), 0,
+         [](int parent, const char* child) { unlinkat(parent, child, AT_REMOVEDIR); });
+    if (unlinkat(parent_.get(), name.c_str(), AT_REMOVEDIR) != 0) return false;
+  }
+  changed_.erase(group.watch);
+  return true;
 }
 
 }  // namespace vmette::agent

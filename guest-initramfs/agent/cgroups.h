@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace vmette::agent {
 // A command's group; invalid where the kernel has no cgroup2. Give it back to Cgroups::retire.
 struct Cgroup {
   uint64_t number = 0;
+  int watch = -1;      // of its directory, -1: none
   UniqueFd directory;  // O_PATH
 
   [[nodiscard]] bool valid() const { return directory.valid(); }
@@ -28,9 +30,10 @@ bool kill_members(const Cgroup& group);
 // True when the kernel has killed a process of the group because memory ran out.
 bool had_oom_kill(const Cgroup& group);
 
-// Hands out groups below /sys/fs/cgroup/vmette. Each is used once: what a command did to its group
-// never touches another one. Making and removing one takes as long as a tenth of starting a
-// process, so it happens between commands.
+// Hands out groups below /sys/fs/cgroup/vmette. What a command did to its group never touches
+// another one: a group serves again only when nobody has written to it or made a group below it.
+// Making and removing one takes as long as a tenth of starting a process, so all of that happens
+// between commands.
 class Cgroups {
  public:
   // `root` is the cgroup2 mount, borrowed for the call; -1: there is none.
@@ -38,18 +41,26 @@ class Cgroups {
 
   Cgroup take();
   void retire(Cgroup group);
-  // Makes the next group and removes a few that have emptied; for idle moments.
+  // Keeps those of the retired groups that have emptied and are as new, removes a few others, and
+  // sees to it that there is a next one; for idle moments.
   void tidy();
 
  private:
-  static constexpr size_t kRemovalsPerTidy = 4;
+  static constexpr size_t kPerTidy = 4;
+  static constexpr size_t kMaxSpares = 16;
 
   Cgroup make();
+  void note_changes();
+  [[nodiscard]] bool as_new(const Cgroup& group) const;
+  void sort(Cgroup group);
+  bool remove(const Cgroup& group);
 
   UniqueFd parent_;
+  UniqueFd changes_;  // inotify: writes to files of the groups, and groups made below them
   uint64_t next_ = 0;
-  Cgroup spare_;
-  std::deque<uint64_t> retired_;
+  std::vector<Cgroup> spares_;
+  std::deque<Cgroup> retired_;
+  std::set<int> changed_;  // watches of groups that cannot serve again
 };
 
 }  // namespace vmette::agent

@@ -188,6 +188,22 @@ TEST_CASE("A command that eats all memory is killed and says why, and the agent 
   CHECK(run(session, Exec("echo on")).out == "on\n");
 }
 
+TEST_CASE("What a command does to its control group does not reach the next command") {
+  const std::string group = "g=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup); ";
+  // Groups that nobody has touched serve again, so there are few of them however many commands ran.
+  for (int i = 0; i < 20; ++i) sh("true");
+  CHECK(std::stoi(sh("ls -d /sys/fs/cgroup/vmette/*/ | wc -l").out) < 20);
+  for (const char* change : {"echo 8M > $g/memory.max", "echo 1 > $g/memory.high", "mkdir $g/below",
+                             "chmod 0700 $g", "echo 3 > $g/cgroup.max.depth"}) {
+    CAPTURE(change);
+    REQUIRE(sh(group + change).code == 0);
+    for (int i = 0; i < 40; ++i)
+      REQUIRE(sh(group + "cat $g/memory.max $g/memory.high $g/cgroup.max.depth; "
+                         "stat -c %a $g; ls -d $g/*/ 2>/dev/null")
+                  .out == "max\nmax\nmax\n755\n");
+  }
+}
+
 TEST_CASE("A full disk stops writers and no commands") {
   vmette::Config config;
   config.set_mem_mib(192);
