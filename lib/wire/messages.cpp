@@ -342,20 +342,23 @@ std::string encode(const Failure& in) {
                {"message", bytes(in.message)}});
 }
 
+// Leaves out what has its default: in most commands that is nearly everything, and the guest's
+// decoder may run under emulation.
 std::string encode(const Exec& in) {
   json argv = json::array();
   for (const std::string& arg : in.argv) argv.push_back(bytes(arg));
-  json map = {{"argv", std::move(argv)},
-              {"shell", in.shell},
-              {"env", env_json(in.env)},
-              {"clear_env", in.clear_env},
-              {"cwd", bytes(in.cwd)},
-              {"user", bytes(in.user)},
-              {"in", static_cast<uint8_t>(in.in)},
-              {"out", static_cast<uint8_t>(in.out)},
-              {"err", static_cast<uint8_t>(in.err)},
-              {"term", bytes(in.term)}};
+  json map = {{"argv", std::move(argv)}};
+  const Exec usual;
+  if (in.shell) map["shell"] = true;
+  if (!in.env.empty()) map["env"] = env_json(in.env);
+  if (in.clear_env) map["clear_env"] = true;
+  if (!in.cwd.empty()) map["cwd"] = bytes(in.cwd);
+  if (!in.user.empty()) map["user"] = bytes(in.user);
+  if (in.in != usual.in) map["in"] = static_cast<uint8_t>(in.in);
+  if (in.out != usual.out) map["out"] = static_cast<uint8_t>(in.out);
+  if (in.err != usual.err) map["err"] = static_cast<uint8_t>(in.err);
   if (in.tty) map["tty"] = {{"rows", in.tty->rows}, {"cols", in.tty->cols}};
+  if (!in.term.empty()) map["term"] = bytes(in.term);
   return pack(map);
 }
 
@@ -363,16 +366,22 @@ std::string encode(const Started& in) {
   return pack({{"pid", in.pid}, {"now_us", in.now_us}});
 }
 
+// Leaves out what has its default, as EXEC does.
 std::string encode(const Exit& in) {
-  return pack({{"signalled", in.signalled},
-               {"status", in.status},
-               {"oom", in.oom},
-               {"out_bytes", in.out_bytes},
-               {"err_bytes", in.err_bytes},
-               {"wall_us", in.wall_us},
-               {"user_us", in.user_us},
-               {"system_us", in.system_us},
-               {"max_rss_kib", in.max_rss_kib}});
+  json map = json::object();
+  const auto put = [&](const char* key, auto value) {
+    if (value != decltype(value){}) map[key] = value;
+  };
+  put("signalled", in.signalled);
+  put("status", in.status);
+  put("oom", in.oom);
+  put("out_bytes", in.out_bytes);
+  put("err_bytes", in.err_bytes);
+  put("wall_us", in.wall_us);
+  put("user_us", in.user_us);
+  put("system_us", in.system_us);
+  put("max_rss_kib", in.max_rss_kib);
+  return pack(map);
 }
 
 std::string encode(const Signal& in) {
