@@ -21,7 +21,8 @@ extern "C" {
  *
  * The exit code: the command's, 128+n when signal n ended it, 124 on timeout, 0 when the session
  * was stopped or powered off from the interactive shell, 1 when the guest failed later than the
- * start. A failure of the start is an error.
+ * start. A failure of the start is an error. Output that the caller's stdout or stderr does not
+ * take when the timeout has passed is dropped.
  * `*out` is owned by the caller, free with vmette_output_delete().
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_run(const vmette_config* config, vmette_output** out);

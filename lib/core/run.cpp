@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <optional>
 
 #include "core/terminal.h"
@@ -18,6 +19,9 @@ namespace {
 
 constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
 constexpr size_t kChunk = size_t{64} * 1024;
+// What a pipe with room takes without blocking.
+constexpr size_t kPiece = PIPE_BUF;
+constexpr int kSayMs = 1000;
 
 bool is_stop_signal(int number) {
   return std::find(std::begin(kStopSignals), std::end(kStopSignals), number) !=
@@ -29,11 +33,14 @@ Command interactive_shell() {
   return {{"[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l"}, true, true};
 }
 
+// A line or two for people. Whoever does not read them must not hold the run up.
 void say(const std::string& text) {
   for (size_t at = 0; at < text.size();) {
+    pollfd room{STDERR_FILENO, POLLOUT, 0};
+    if (poll(&room, 1, kSayMs) != 1) return;
     const ssize_t done = write(STDERR_FILENO, text.data() + at, text.size() - at);
-    if (done < 0 && errno != EINTR) return;
-    if (done > 0) at += static_cast<size_t>(done);
+    if (done <= 0) return;
+    at += static_cast<size_t>(done);
   }
 }
 
@@ -87,6 +94,8 @@ class Runner {
   void pump_in();
   // From the command's stream to the caller's; closes it at its end.
   void pump_out(UniqueFd& from, int to);
+  // Waits until the caller's stream has room. False when what is left is not wanted any more.
+  bool wait_for_room(int to);
 
   const Config& config_;
   const std::shared_ptr<Session> session_;
@@ -175,18 +184,29 @@ void Runner::pump_out(UniqueFd& from, int to) {
   const ssize_t got = read(from.get(), chunk.data(), chunk.size());
   if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
   if (got <= 0) return from.reset();
-  for (ssize_t at = 0; at < got;) {
-    const ssize_t done = write(to, chunk.data() + at, static_cast<size_t>(got - at));
+  for (size_t at = 0; at < static_cast<size_t>(got);) {
+    if (!wait_for_room(to)) return from.reset();
+    const size_t piece = std::min(kPiece, static_cast<size_t>(got) - at);
+    const ssize_t done = write(to, chunk.data() + at, piece);
     if (done > 0) {
-      at += done;
-    } else if (errno == EINTR || errno == EAGAIN) {
-      handle_signals();
-      if (stop_signal_ != 0) return from.reset();
-      pollfd wait{to, POLLOUT, 0};
-      if (errno == EAGAIN) poll(&wait, 1, -1);
-    } else {
+      at += static_cast<size_t>(done);
+    } else if (errno != EINTR && errno != EAGAIN) {
       return from.reset();  // the command learns of it as SIGPIPE
     }
+  }
+}
+
+bool Runner::wait_for_room(int to) {
+  for (;;) {
+    handle_signals();
+    if (stop_signal_ != 0) return false;
+    const EndKind end = session_->end().kind;
+    const int end_fd = end == EndKind::kNone ? session_->end_event().fd() : -1;
+    pollfd items[] = {{to, POLLOUT, 0}, {signals_.fd(), POLLIN, 0}, {end_fd, POLLIN, 0}};
+    // After the timeout a reader that does not read is not waited for.
+    poll(items, std::size(items), end == EndKind::kTimedOut ? 0 : -1);
+    if (items[0].revents != 0) return true;
+    if (end == EndKind::kTimedOut) return false;
   }
 }
 

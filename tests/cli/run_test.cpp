@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "support/catch.h"
+#include "support/temp_dir.h"
 
 using vmette_test::cli;
 using vmette_test::count_lines;
@@ -95,6 +96,23 @@ TEST_CASE("a timeout ends the machine with 124") {
   const Ending ending = run_cli({"--quiet", "--timeout", "3", "--exec", "sleep 600"});
   INFO(ending.err);
   CHECK(ending.code == 124);
+}
+
+TEST_CASE("a timeout gives 124 although nobody reads what the command prints") {
+  const vmette_test::TempDir dir;
+  vmette_test::ProgramOptions inside;
+  inside.directory = dir.path();
+  // The tool itself holds the other end of its output and reads nothing from it.
+  const std::string start = "mkfifo pipe; exec 3<>pipe; rm pipe; exec \"$0\" \"$@\" >&3 2>&3";
+  for (const bool quiet : {true, false}) {
+    std::vector<std::string> words = {"sh",        "-c", start,    VMETTE_TEST_CLI,
+                                      "--timeout", "3",  "--exec", "yes & yes >&2"};
+    if (quiet) words.emplace(words.begin() + 4, "--quiet");
+    const Ending ending = vmette_test::run_program(words, {}, inside);
+    INFO(quiet);
+    CHECK_FALSE(ending.timed_out);
+    CHECK(ending.code == 124);
+  }
 }
 
 TEST_CASE("the banner is on stderr and quiet takes it away") {
