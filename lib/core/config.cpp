@@ -96,7 +96,7 @@ Result<void> check_names(const Config& config) {
     return wrong("hostname: '{}' is not a host name; use 1 to 63 letters, digits and inner hyphens",
                  host);
   if (config.cmdline.size() > kLongestCmdline)
-    return wrong("cmdline: {} bytes are too long; the limit is {}", config.cmdline.size(),
+    return wrong("cmdline: {} bytes are too long; shorten it to {} bytes", config.cmdline.size(),
                  kLongestCmdline);
   if (config.cmdline.find('\n') != std::string::npos)
     return wrong("cmdline: '{}' has a line break; write it as one line", config.cmdline);
@@ -175,7 +175,7 @@ Result<void> check_devices(const Config& config) {
   if (count > most)
     return wrong(
         "shares, disks: {} are too many; a machine has at most {} devices, of which this one "
-        "leaves {} for shares and disks",
+        "leaves {} for shares and disks; drop some",
         count, vmm::kDeviceLimit, most);
   return success();
 }

@@ -136,7 +136,8 @@ TEST_CASE("host names follow the rules of host names") {
 TEST_CASE("the kernel command line is one line of limited length") {
   CHECK(accepts(with([](Config& c) { c.cmdline.clear(); })));
   CHECK(accepts(with([](Config& c) { c.cmdline = std::string(1500, 'x'); })));
-  refuses_change([](Config& c) { c.cmdline = std::string(1501, 'x'); }, "cmdline", "1501", "1500");
+  refuses_change([](Config& c) { c.cmdline = std::string(1501, 'x'); }, "cmdline", "1501",
+                 "shorten it to 1500");
   refuses_change([](Config& c) { c.cmdline = "quiet\npanic=1"; }, "cmdline", "quiet", "one line");
 }
 
