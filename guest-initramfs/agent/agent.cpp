@@ -47,11 +47,14 @@ Agent::Agent(UniqueFd port, Modules& modules, Uevents& devices, uint64_t start_u
 void Agent::run() {
   greet();
   bool busy = true;
-  while (true) {
-    loop_.turn(busy);
-    busy = control_.pump();
-    commands_.sweep();
-  }
+  while (true) busy = turn(busy);
+}
+
+bool Agent::turn(bool busy) {
+  loop_.turn(busy);
+  const bool more = control_.pump();
+  commands_.sweep();
+  return more;
 }
 
 void Agent::greet() {

@@ -27,6 +27,11 @@ class Agent final : private ControlStream::Peer {
   // Greets the host and serves it until the machine is off.
   [[noreturn]] void run();
 
+  // What run() is made of, for tests: the first message, and one turn of the loop that waits only
+  // when not `busy`. True when there is more to do at once.
+  void greet();
+  bool turn(bool busy);
+
  private:
   enum class State : uint8_t {
     kGreeted,  // HELLO is sent, SETUP must come
@@ -50,7 +55,6 @@ class Agent final : private ControlStream::Peer {
   void broken(std::string_view why) override;
   void lost() override;
 
-  void greet();
   void set_up(const wire::Frame& frame);
   void apply(const wire::Setup& setup);
   void exec(const wire::Frame& frame);

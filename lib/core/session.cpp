@@ -52,13 +52,7 @@ Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config
 }
 
 Result<void> Session::launch() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (state_ != State::kCreated)
-      return Error(Code::kState, "the session was started before; make a new one for each machine");
-    state_ = State::kStarting;
-    launched_at_ = Clock::now();
-  }
+  BOOST_OUTCOME_TRYV(leave_created());
   auto files = find_boot_files(config_);
   if (!files) {
     fail_launch(files.error());
@@ -69,14 +63,33 @@ Result<void> Session::launch() {
     fail_launch(helper.error());
     return helper.error();
   }
+  begin_with(std::move(files.value()), std::move(helper.value()));
+  return success();
+}
+
+Result<void> Session::launch_with(BootFiles files, HelperProcess helper) {
+  BOOST_OUTCOME_TRYV(leave_created());
+  begin_with(std::move(files), std::move(helper));
+  return success();
+}
+
+Result<void> Session::leave_created() {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::kCreated)
+    return Error(Code::kState, "the session was started before; make a new one for each machine");
+  state_ = State::kStarting;
+  launched_at_ = Clock::now();
+  return success();
+}
+
+void Session::begin_with(BootFiles files, HelperProcess helper) {
   {
     const std::lock_guard lock(mutex_);
-    files_ = std::move(files.value());
+    files_ = std::move(files);
   }
   add_timeline("helper spawned");
-  auto owned = std::make_shared<HelperProcess>(std::move(helper.value()));
+  auto owned = std::make_shared<HelperProcess>(std::move(helper));
   reactor_.post([self = shared_from_this(), owned] { self->begin(std::move(*owned)); });
-  return success();
 }
 
 void Session::fail_launch(const Error& error) {

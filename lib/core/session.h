@@ -67,6 +67,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // Finds the boot files and starts the helper. Returns at once.
   Result<void> launch();
+  // With a helper that runs already, which is what tests and fuzzers play.
+  Result<void> launch_with(BootFiles files, HelperProcess helper);
   Result<void> wait_ready(int64_t timeout_ms) const;
   Result<void> wait(int64_t timeout_ms) const;
   // Ask for an end and return at once; a session that was never launched stays as it is.
@@ -109,6 +111,8 @@ class Session : public std::enable_shared_from_this<Session> {
   // Any thread.
   void add_timeline(std::string name, Clock::time_point at = Clock::now());
   [[nodiscard]] uint64_t elapsed_ms() const;
+  Result<void> leave_created();
+  void begin_with(BootFiles files, HelperProcess helper);
   void fail_launch(const Error& error);
 
   // Whether there is a machine to end; remembers the wish when it is only coming.

@@ -1,0 +1,270 @@
+// Writes the first inputs of every fuzz target: real frames and messages, and scripts of what
+// sessions usually do. The step numbers are those of the targets' own enums.
+//   seeds FOLDER
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "wire/codec.h"
+#include "wire/messages.h"
+
+namespace wire = vmette::wire;
+using wire::Type;
+
+namespace {
+
+std::filesystem::path folder;
+
+void put(const std::string& target, const std::string& name, std::string_view bytes) {
+  const auto directory = folder / target;
+  std::filesystem::create_directories(directory);
+  std::ofstream(directory / name, std::ios::binary)
+      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+// One byte each.
+std::string b(std::initializer_list<int> values) {
+  std::string out;
+  for (const int value : values) out.push_back(static_cast<char>(value));
+  return out;
+}
+
+std::string sized(std::string_view bytes) {
+  const auto size = static_cast<int>(bytes.size());
+  return b({size & 255, size >> 8}) + std::string(bytes);
+}
+
+std::string frame(Type type, uint64_t stream, std::string_view payload, uint16_t flags = 0) {
+  std::string out;
+  wire::append_frame(out, type, flags, stream, payload);
+  return out;
+}
+
+wire::Exec full_exec() {
+  wire::Exec exec;
+  exec.argv = {"/bin/\xff", "a b", ""};
+  exec.env = {{"KEY", "value"}, {"PATH", "/bin"}};
+  exec.cwd = "/tmp";
+  exec.user = "user:group";
+  exec.in = wire::Stdio::kStream;
+  exec.tty = wire::WindowSize{50, 132};
+  exec.term = "vt100";
+  return exec;
+}
+
+wire::Setup full_setup() {
+  wire::Setup setup;
+  setup.generation = 1;
+  setup.hostname = "vmette";
+  setup.realtime_ns = 1'700'000'000'000'000'000;
+  setup.entropy = std::string(64, '\x5a');
+  setup.root = {wire::RootKind::kBlock, "serial", "squashfs", wire::UpperKind::kDisk, "upper"};
+  setup.shares = {{"tag", true, "/mnt/tag", true}};
+  setup.env = {{"A", "1"}};
+  setup.switch_root = true;
+  return setup;
+}
+
+void messages() {
+  const wire::Ready ready{5, {{"identity", 1}, {"root", 2}}};
+  const wire::Exit exit{true, 9, true, 1, 2, 3, 4, 5, 6};
+  const std::string whole = b({0});
+  put("messages", "hello", whole + encode(wire::Hello{1, 1, "0.1.0", "6.1.0", "x86_64", 1, 2}));
+  put("messages", "setup", whole + encode(full_setup()));
+  put("messages", "ready", whole + encode(ready));
+  put("messages", "failure", whole + encode(wire::Failure{"exec", 2, "/x", "no such program"}));
+  put("messages", "exec", whole + encode(full_exec()));
+  put("messages", "started", whole + encode(wire::Started{7, 8}));
+  put("messages", "exit", whole + encode(exit));
+  put("messages", "signal", whole + encode(wire::Signal{15, wire::SignalScope::kTree}));
+  put("messages", "window_size", whole + encode(wire::WindowSize{1, 2}));
+  put("messages", "shutdown", whole + encode(wire::Shutdown{500}));
+  put("messages", "too_deep", whole + std::string(20, '\x81'));
+  put("messages", "huge_list", whole + "\x9b\x7f\xff\xff\xff\xff\xff\xff\xff");
+  put("messages", "indefinite", whole + "\xbf\x61\x61\x01\xff");
+  const std::string guest =
+      frame(Type::kHello, 0, encode(wire::Hello{1, 1, "", "", "", 1, 2})) +
+      frame(Type::kReady, 0, encode(ready)) +
+      frame(Type::kStarted, 1, encode(wire::Started{7, 8})) +
+      frame(Type::kData, 1, "out", wire::channel_flags(wire::Channel::kStdout, true)) +
+      frame(Type::kExit, 1, encode(exit));
+  const std::string host =
+      frame(Type::kSetup, 0, encode(full_setup())) + frame(Type::kExec, 1, encode(full_exec())) +
+      frame(Type::kData, 1, "in", wire::channel_flags(wire::Channel::kStdin)) +
+      frame(Type::kCredit, 1, wire::encode_credit(65536), 1) +
+      frame(Type::kSignal, 1, encode(wire::Signal{9, {}})) + frame(Type::kClose, 1, "", 2) +
+      frame(Type::kShutdown, 0, encode(wire::Shutdown{}));
+  put("messages", "frames_of_the_guest", b({0xa1}) + guest);
+  put("messages", "frames_of_the_host", b({0xa1}) + host);
+  put("messages", "byte_by_byte", b({0x01}) + guest);
+}
+
+void helper_lines() {
+  const std::string channel = R"({"event":"channel"})"
+                              "\n";
+  put("helper_lines", "lines",
+      b({0, 0}) + sized("one\ntwo\r\n\nthr") + b({3}) + sized("ee\n") + b({1}) + sized("x"));
+  put("helper_lines", "descriptors", b({0, 20}) + sized("a\n") + b({1}) + sized("b\n"));
+  put("helper_lines", "answers",
+      b({1, 0, 0, 1}) + sized("{\"id\":1,\"ok\":{}}\n{\"id\":2,\"error\":{\"code\":\"not_found\","
+                              "\"message\":\"no\",\"stage\":\"create\"}}\n"));
+  put("helper_lines", "channel", b({1, 0x21}) + sized(channel));
+  put("helper_lines", "channel_without_descriptor", b({1, 1}) + sized(channel));
+  put("helper_lines", "console",
+      b({1, 1}) + sized("{\"event\":\"console\",\"data\":\"aGVsbG8K\"}\n"));
+  put("helper_lines", "stopped",
+      b({1, 1}) + sized("{\"event\":\"stopped\",\"reason\":\"poweroff\",\"message\":\"x\"}\n"));
+  put("helper_lines", "failed",
+      b({1, 1}) + sized("{\"event\":\"failed\",\"stage\":\"create\",\"message\":\"a\\nb\"}\n"));
+  put("helper_lines", "no_object", b({1, 1}) + sized("[]\n"));
+  put("helper_lines", "unknown_answer", b({1, 1}) + sized("{\"id\":9,\"ok\":{}}\n"));
+  put("helper_lines", "machine",
+      b({2}) +
+          R"({"version":"0.1.0","parent_pid":1,"arch":"x86_64","kernel":"/k","initramfs":"/i","cmdline":"quiet","vcpus":2,"memory_mib":512,"accel":"tcg","qemu":"/q","disks":[{"path":"/d","serial":"d0","read_only":true}],"shares":[{"tag":"t","path":"/p","read_only":false,"transport":"9p","stable":true}]})");
+}
+
+// Steps of host_session.cpp.
+enum Host {
+  kRaw,
+  kFrame,
+  kStarted,
+  kExit,
+  kData,
+  kCredit,
+  kExec,
+  kWriteStdin,
+  kReadOutput,
+  kCloseEnd,
+  kDrop,
+  kSignal,
+  kResize,
+  kPause,
+  kHearing,
+  kHangUp,
+  kStop
+};
+
+void host_session() {
+  const auto put_script = [](const char* name, const std::string& script) {
+    put("host_session", name, script);
+  };
+  const std::string run = b({2, kExec, 0x29, kStarted, 1});  // pipes for all three
+  const std::string both_end = b({kData, 1, 1, 1, 0, 0, kData, 1, 2, 1, 0, 0});
+  put_script("hello", b({0, kRaw}) + sized(frame(Type::kHello, 0,
+                                                 encode(wire::Hello{1, 1, "", "", "", 1, 2}))));
+  put_script("ready",
+             b({1, kRaw}) + sized(frame(Type::kReady, 0, encode(wire::Ready{5, {{"root", 2}}}))));
+  put_script(
+      "setup_fails",
+      b({1, kRaw}) + sized(frame(Type::kError, 0, encode(wire::Failure{"mount", 5, "/", "no"}))));
+  put_script("refused",
+             b({2, kExec, 0x29, kRaw}) +
+                 sized(frame(Type::kError, 1, encode(wire::Failure{"exec", 2, "/x", "no"}))));
+  put_script("main_command",
+             b({6, kStarted, 1, kData, 1, 1, 0, 9, 0}) + both_end + b({kExit, 1, 3, 9, 0, 0, 0}));
+  put_script("pipes",
+             run + b({kWriteStdin, 0, 100, 0, kData, 1, 1, 0, 0, 16, kReadOutput, 0, 0, 0, 8}) +
+                 both_end + b({kExit, 1, 0, 0, 16, 0, 0}));
+  put_script("captured", b({2, kExec, 0x14, kStarted, 1,   kData, 1, 1, 0, 255, 255, kData,
+                            1, 2,     0,    255,      255, kData, 1, 1, 0, 255, 255}) +
+                             both_end + b({kExit, 1, 209, 1, 0, 1, 0}));
+  put_script("stdin_bytes", b({2,       kExec, 2, 0, 128, kStarted, 1, kCredit, 1, 0, 0, 0, 2, 0,
+                               kCredit, 1,     0, 0, 0,   4,        0, kExit,   1, 0, 0, 0, 0, 0}));
+  put_script("terminal", b({2, kExec, 0x49, kStarted, 1,     kResize, 0, 40, 0, kData, 1,
+                            1, 1,     5,    0,        kExit, 1,       1, 5,  0, 0,     0}));
+  put_script("closed_ends",
+             run + b({kCloseEnd, 0, 0, kCloseEnd, 0, 1, kCloseEnd, 0, 2, kData, 1, 1, 0, 9, 0}) +
+                 both_end + b({kExit, 1, 0, 9, 0, 0, 0}));
+  put_script("dropped",
+             run + b({kDrop, 0, kData, 1, 1, 0, 9, 0}) + both_end + b({kExit, 1, 0, 9, 0, 0, 0}));
+  put_script("two_commands", run + b({kExec, 0x29,   kStarted, 2, kSignal, 1, 15,  kPause, 0,
+                                      1,     kPause, 0,        0, kExit,   2, 215, 0,      0,
+                                      0,     0,      kExit,    1, 0,       0, 0,   0,      0}));
+  put_script("overrun",
+             run + b({kData, 1, 1, 0, 255, 255, kData, 1, 1, 0, 255, 255, kData, 1, 1, 0, 255, 255,
+                      kData, 1, 1, 0, 255, 255, kData, 1, 1, 0, 255, 255}));
+  put_script("credit_unused", run + b({kCredit, 1, 0, 1, 0, 0, 0}));
+  put_script("exit_twice", run + b({kExit, 1, 0, 0, 0, 0, 0, kExit, 1, 0, 0, 0, 0, 0}));
+  put_script("hello_again", run + b({kFrame, 0, 1, 0, 0, 0, 0}));
+  put_script("unknown_stream", run + b({kStarted, 7}));
+  put_script("deaf", run + b({kHearing, 0, kWriteStdin, 0, 255, 255, kHearing, 1, kStop, 0, kFrame,
+                              0, 6, 0, 0, 0, 0}));
+  put_script("hang_up", run + b({kHangUp, 0}));
+  put_script("orderly_stop", run + b({kStop, 50, kFrame, 0, 6, 0, 0, 0, 0}));
+}
+
+// Steps of agent.cpp.
+enum Agent {
+  aRaw,
+  aFrame,
+  aExec,
+  aData,
+  aCredit,
+  aClose,
+  aSignal,
+  aResize,
+  aShutdown,
+  aPrint,
+  aRead,
+  aCloseEnd,
+  aExit,
+  aFailNext,
+  aHearing
+};
+
+void agent() {
+  const auto put_script = [](const char* name, const std::string& script) {
+    put("agent", name, script);
+  };
+  const std::string run = b({1, aExec, 7}) + sized("argument");
+  put_script("setup", b({0, aRaw}) + sized(frame(Type::kSetup, 0, encode(full_setup()))));
+  put_script("wrong_setup", b({0, aFrame, 0, 2, 0, 0}) + sized("\xa0"));
+  put_script("pipes", run + b({aData,  1, 0, 100, 0, aRead, 0, 100, 0, aPrint, 0,     0, 0, 64,
+                               aPrint, 0, 1, 9,   0, aData, 1, 1,   0, 0,      aExit, 0, 7}));
+  put_script("all_of_it", b({1, aRaw}) + sized(frame(Type::kExec, 1, encode(full_exec()))));
+  put_script(
+      "terminal",
+      b({1, aExec, 9}) + sized("") +
+          b({aData, 1, 0,         3, 0, aResize,   1, 9, 0,         aRead, 0, 3,     0, aData, 1, 1,
+             1,     0, aCloseEnd, 0, 0, aCloseEnd, 0, 1, aCloseEnd, 0,     2, aExit, 0, 1}));
+  put_script("users", b({1, aExec, 0x17}) + sized("") + b({aExec, 0x27}) + sized("") +
+                          b({aExec, 0x37}) + sized(""));
+  put_script("cannot_start", b({1, aFailNext, 2, aExec, 7}) + sized(""));
+  put_script("argument_with_nul", b({1, aExec, 7}) + sized(std::string_view("a\0b", 3)));
+  put_script("credit",
+             run + b({aPrint, 0,       0,   255,    255, aPrint, 0,   0,   255,    255, aPrint, 0,
+                      0,      255,     255, aPrint, 0,   0,      255, 255, aPrint, 0,   0,      255,
+                      255,    aCredit, 1,   1,      0,   0,      1,   0,   aExit,  0,   1}));
+  put_script("credit_too_much", run + b({aCredit, 1, 1, 1, 0, 0, 0}));
+  put_script("stdin_unread",
+             run + b({aData, 1,     0, 255, 255, aData,     1, 0, 255,   255, aData, 1,   0,  255,
+                      255,   aRead, 0, 255, 255, aCloseEnd, 0, 0, aData, 1,   0,     255, 255}));
+  put_script("closed_output",
+             run + b({aClose, 1, 1, aClose, 1, 2, aPrint, 0, 0, 9, 0, aExit, 0, 18}));
+  put_script("signals",
+             run + b({aSignal, 1,     0, 15, aSignal, 1, 1, 9, aSignal, 1, 2, 9, aSignal, 9, 2,
+                      9,       aExit, 0, 1,  aSignal, 1, 1, 9, aSignal, 1, 2, 9}));
+  put_script("deaf_host",
+             run + b({aHearing, 0, aPrint, 0,   0,   255,   255, aPrint, 0, 0, 255,      255,
+                      aPrint,   0, 0,      255, 255, aData, 1,   1,      9, 0, aHearing, 1}));
+  put_script("shutdown", run + b({aPrint, 0, 0, 9, 0, aShutdown, 1, 9, 0, aExit, 0, 1}));
+  put_script("out_of_order", run + b({aRaw}) + sized(frame(Type::kExec, 1, encode(full_exec()))));
+  put_script("unknown_type", run + b({aFrame, 0, 0x30, 0, 0, 0, 0}));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fputs("usage: seeds FOLDER\n", stderr);
+    return 2;
+  }
+  folder = argv[1];
+  messages();
+  helper_lines();
+  host_session();
+  agent();
+  return 0;
+}
