@@ -338,7 +338,9 @@ TEST_CASE("the version is cut out of what QEMU prints") {
 TEST_CASE("KVM is never taken for a foreign architecture") {
   const Arch foreign = host_arch() == Arch::kX86_64 ? Arch::kAarch64 : Arch::kX86_64;
   CHECK(choose_accel(Accel::kAuto, foreign).accel == Accel::kTcg);
-  CHECK(failure_of([&] { choose_accel(Accel::kKvm, foreign); }).starts_with("kvm_unavailable: "));
+  const std::string refusal = failure_of([&] { choose_accel(Accel::kKvm, foreign); });
+  CHECK(refusal.starts_with("kvm_unavailable: accel: hardware does not work here: "));
+  CHECK(refusal.ends_with("; use auto or emulation"));
   CHECK(choose_accel(Accel::kTcg, host_arch()).accel == Accel::kTcg);
 }
 

@@ -76,8 +76,10 @@ AccelChoice choose_accel(Accel wanted, Arch arch) {
 
   if (wanted == Accel::kKvm) {
     if (problem)
-      throw Failure("kvm_unavailable",
-                    fmt::format("accel: kvm does not work here: {}; use auto or tcg", *problem));
+      // In the words of the library's caller, who reads it.
+      throw Failure(
+          "kvm_unavailable",
+          fmt::format("accel: hardware does not work here: {}; use auto or emulation", *problem));
     return {Accel::kKvm, "KVM, as asked for."};
   }
   if (problem) return {Accel::kTcg, fmt::format("Emulation: {}.", *problem)};
