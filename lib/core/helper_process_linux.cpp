@@ -39,14 +39,35 @@ struct Child {
 #define VMETTE_NO_SANITIZE __attribute__((no_sanitize("address"), no_sanitize("thread")))
 #endif
 
+// ThreadSanitizer replaces clone() by one that takes every new process for one with memory of its
+// own; glibc's own name for it is left alone.
+#if defined(__SANITIZE_THREAD__)
+#define VMETTE_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VMETTE_UNDER_TSAN 1
+#endif
+#endif
+#ifdef VMETTE_UNDER_TSAN
+extern "C" int __clone(int (*)(void*), void*, int, void*, ...);
+constexpr auto& start_process = __clone;
+#else
+constexpr auto& start_process = clone;
+#endif
+
+// The kernel's own struct, of which all zeros means the default action.
+struct DefaultAction {
+  unsigned long words[4] = {0, 0, 0, 0};
+};
+
 // Runs on the parent's memory while the parent stands still: no allocation, no library state, and
 // raw system calls where a sanitizer would otherwise keep books.
 VMETTE_NO_SANITIZE int child_main(void* argument) {
   auto* child = static_cast<Child*>(argument);
-  struct sigaction action{};
-  action.sa_handler = SIG_DFL;  // NOLINT: the union member is the interface
+  const DefaultAction action;
   for (int number = 1; number < NSIG; ++number)
-    if (number != SIGKILL && number != SIGSTOP) sigaction(number, &action, nullptr);
+    if (number != SIGKILL && number != SIGSTOP)
+      syscall(SYS_rt_sigaction, number, &action, nullptr, sizeof(unsigned long));
   syscall(SYS_setsid);
   bool ok = true;
   // The socket first moves out of the way of 0 to 3.
@@ -71,8 +92,8 @@ VMETTE_NO_SANITIZE int child_main(void* argument) {
 // wait(-1) returns, whatever it was cloned with; so the helper has to be somebody else's child.
 VMETTE_NO_SANITIZE int between_main(void* argument) {
   auto* child = static_cast<Child*>(argument);
-  child->pid =
-      clone(child_main, child->stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD, child, &child->pidfd);
+  child->pid = start_process(child_main, child->stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD, child,
+                             &child->pidfd);
   if (child->pid < 0) child->clone_error = errno;
   syscall(SYS_exit, 0);
   return 0;
@@ -124,8 +145,8 @@ Result<HelperProcess> spawn_helper(const std::string& program) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   // Exit signal 0: no SIGCHLD for the host program, and its wait(-1) passes this one over. It
   // shares the descriptors, so that the helper's pidfd is ours.
-  const pid_t between =
-      clone(between_main, between_stack.top(), CLONE_VM | CLONE_VFORK | CLONE_FILES, &child);
+  const pid_t between = start_process(between_main, between_stack.top(),
+                                      CLONE_VM | CLONE_VFORK | CLONE_FILES, &child);
   const int clone_error = between < 0 ? errno : child.clone_error;
   siginfo_t info{};
   if (between > 0)
