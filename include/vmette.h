@@ -31,11 +31,13 @@
 #include <vmette/base.h>
 #include <vmette/config.h>
 #include <vmette/error.h>
+#include <vmette/file.h>
 #include <vmette/output.h>
 #include <vmette/process.h>
 #include <vmette/provider.h>
 #include <vmette/run.h>
 #include <vmette/session.h>
 #include <vmette/stream.h>
+#include <vmette/transfer.h>
 
 #endif

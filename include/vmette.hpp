@@ -18,11 +18,13 @@
 
 #include <vmette/config.hpp>
 #include <vmette/error.hpp>
+#include <vmette/file.hpp>
 #include <vmette/output.hpp>
 #include <vmette/process.hpp>
 #include <vmette/provider.hpp>
 #include <vmette/run.hpp>
 #include <vmette/session.hpp>
 #include <vmette/settings.hpp>
+#include <vmette/transfer.hpp>
 
 #endif

@@ -39,6 +39,7 @@ Agent::Agent(UniqueFd port, Modules& modules, Uevents& devices, uint64_t start_u
       start_us_(start_us),
       null_(open("/dev/null", O_RDWR | O_CLOEXEC)),
       commands_({loop_, control_, root_, cgroups_, base_env_, null_.get(), nullptr}),
+      calls_({loop_, control_, root_, nullptr}),
       power_off_(loop_, control_, root_),
       children_(loop_, *this) {
   if (!null_) die("no /dev/null");
@@ -54,6 +55,7 @@ bool Agent::turn(bool busy) {
   loop_.turn(busy);
   const bool more = control_.pump();
   commands_.sweep();
+  calls_.sweep();
   return more;
 }
 
@@ -87,12 +89,11 @@ void Agent::frame(const wire::Frame& frame) {
     case Type::kSignal:
     case Type::kResize:
       // A frame for a stream that is over may have crossed its end.
-      if (Command* command = commands_.find(frame.stream)) stream_frame(*command, frame);
+      if (Command* command = commands_.find(frame.stream)) return stream_frame(*command, frame);
+      if (OpenCall* open = calls_.find(frame.stream)) call_frame(*open, frame);
       return;
     case Type::kCall:
-      if (!new_stream(frame)) return;
-      return control_.send(Type::kError, 0, frame.stream,
-                           encode(wire::Failure{"call", ENOSYS, "", "unknown operation"}));
+      return call(frame);
     default:
       broken("this agent does not know " + wire::type_name(static_cast<uint16_t>(frame.type)));
   }
@@ -148,6 +149,26 @@ void Agent::exec(const wire::Frame& frame) {
   if (!commands_.exec(frame.stream, *request.value)) broken("too many streams are open");
 }
 
+void Agent::call(const wire::Frame& frame) {
+  const auto request = wire::decode<wire::Call>(frame.payload);
+  if (!request.value) return broken("CALL: " + request.error);
+  if (!new_stream(frame)) return;
+  if (!calls_.begin(frame.stream, *request.value)) broken("too many calls are open");
+}
+
+void Agent::call_frame(OpenCall& call, const wire::Frame& frame) {
+  const auto name = wire::type_name(static_cast<uint16_t>(frame.type));
+  if (frame.type == Type::kClose) {
+    call.cancel();
+  } else if (frame.type == Type::kData) {
+    if (!call.data(frame)) broken(name + ": beyond its credit or on a wrong channel");
+  } else if (frame.type == Type::kCredit) {
+    if (!call.credit(frame)) broken(name + ": more than was consumed or on a wrong channel");
+  } else {
+    broken(name + " is not legal for a call");
+  }
+}
+
 void Agent::stream_frame(Command& command, const wire::Frame& frame) {
   const auto undecoded = [&](const std::string& why) {
     broken(wire::type_name(static_cast<uint16_t>(frame.type)) + ": " + why);
@@ -175,6 +196,7 @@ void Agent::shut_down(const wire::Frame& frame) {
 
 void Agent::begin_power_off(uint32_t grace_ms) {
   state_ = State::kEnding;
+  calls_.abandon();
   power_off_.begin(grace_ms);
   // With no process there is no SIGCHLD to wait for.
   reap();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "calls.h"
 #include "cgroups.h"
 #include "commands.h"
 #include "control.h"
@@ -58,6 +59,8 @@ class Agent final : private ControlStream::Peer {
   void set_up(const wire::Frame& frame);
   void apply(const wire::Setup& setup);
   void exec(const wire::Frame& frame);
+  void call(const wire::Frame& frame);
+  void call_frame(OpenCall& call, const wire::Frame& frame);
   void stream_frame(Command& command, const wire::Frame& frame);
   void shut_down(const wire::Frame& frame);
   void begin_power_off(uint32_t grace_ms);
@@ -75,6 +78,7 @@ class Agent final : private ControlStream::Peer {
   wire::EnvList base_env_;
   UniqueFd null_;
   Commands commands_;
+  Calls calls_;
   PowerOff power_off_;
   Children children_;
   uint64_t last_stream_ = 0;

@@ -33,6 +33,14 @@ typedef struct vmette_exec vmette_exec;
 typedef struct vmette_process vmette_process;
 /** Bytes that the library hands out. */
 typedef struct vmette_buffer vmette_buffer;
+/** What a file of a machine is. */
+typedef struct vmette_stat vmette_stat;
+/** What is in a directory of a machine. */
+typedef struct vmette_listing vmette_listing;
+/** How a machine is doing. */
+typedef struct vmette_stats vmette_stats;
+/** A file of a machine that is being read or written as a stream. */
+typedef struct vmette_transfer vmette_transfer;
 
 /** A directory or an image of the host that can be a root. */
 typedef struct vmette_rootfs_artifact vmette_rootfs_artifact;

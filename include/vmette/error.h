@@ -48,6 +48,9 @@ enum {
   VMETTE_E_PROVIDER = 17,
   /** The caller's progress callback asked to give up. */
   VMETTE_E_CANCELLED = 18,
+  /** A file operation failed in the guest; the message names the path, vmette_error_errno() says
+   * why. */
+  VMETTE_E_FILE = 19,
 };
 
 /** The error's code, one of VMETTE_E_*. */
@@ -59,8 +62,8 @@ VMETTE_API const char* vmette_error_message(const vmette_error* error);
 VMETTE_API const char* vmette_error_stage(const vmette_error* error);
 /** The last lines of the guest's console, bytes as printed, may be empty. Valid until delete. */
 VMETTE_API const char* vmette_error_console(const vmette_error* error);
-/** An errno of the host or, for VMETTE_E_SPAWN and VMETTE_E_GUEST, of the guest (Linux numbering);
- * 0 when there is none. */
+/** An errno of the host or, for VMETTE_E_SPAWN, VMETTE_E_GUEST and VMETTE_E_FILE, of the guest
+ * (Linux numbering); 0 when there is none. */
 VMETTE_API int32_t vmette_error_errno(const vmette_error* error);
 /** Milliseconds from the session's start to the failure, 0 when it has none. */
 VMETTE_API uint64_t vmette_error_elapsed_ms(const vmette_error* error);

@@ -36,6 +36,7 @@ enum class ErrorCode : vmette_code {
   kNetwork = VMETTE_E_NETWORK,
   kProvider = VMETTE_E_PROVIDER,
   kCancelled = VMETTE_E_CANCELLED,
+  kFile = VMETTE_E_FILE,
 };
 
 /// A deadline that never passes.
@@ -95,6 +96,7 @@ class Error {
  private:
   template <class Self, class Raw, void (*Delete)(Raw*)>
   friend class Settings;
+  friend class Session;
   static Error embedded_nul() noexcept {
     Error error;
     error.found_here_ = "a string argument has a NUL byte inside, pass it without";

@@ -5,8 +5,11 @@
 
 #include <vmette/session.h>
 #include <vmette/config.hpp>
+#include <vmette/file.hpp>
 #include <vmette/output.hpp>
 #include <vmette/process.hpp>
+#include <vmette/settings.hpp>
+#include <vmette/transfer.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -36,6 +39,8 @@ struct TimelineEntry {
 /// other call may be under way then. All methods from any thread.
 class Session {
  public:
+  using Timeout = std::chrono::milliseconds;
+
   [[nodiscard]] static result<Session> create(const Config& config) noexcept {
     if (config.error() != nullptr) return *config.error();
     return detail::wrap<Session, vmette_session>(
@@ -106,10 +111,115 @@ class Session {
         [this](vmette_buffer** out) { return vmette_session_console(capi(), out); });
   }
 
+  // Files of the machine, see file.h. A timeout that passes gives the call up.
+
+  [[nodiscard]] result<Buffer> read_file(const Text& path, std::size_t most,
+                                         Timeout timeout = kForever) noexcept {
+    return ask<Buffer, vmette_buffer>(vmette_session_read_file, timeout, path, most);
+  }
+  [[nodiscard]] result<void> write_file(const Text& path, std::string_view data,
+                                        FileFlags flags = FileFlags::kNone,
+                                        std::uint32_t mode = kKeepMode,
+                                        Timeout timeout = kForever) noexcept {
+    return tell(vmette_session_write_file, timeout, path, static_cast<const void*>(data.data()),
+                data.size(), flags, mode);
+  }
+  [[nodiscard]] result<Stat> stat(const Text& path, FileFlags flags = FileFlags::kNone,
+                                  Timeout timeout = kForever) noexcept {
+    return ask<Stat, vmette_stat>(vmette_session_stat, timeout, path, flags);
+  }
+  [[nodiscard]] result<bool> exists(const Text& path, Timeout timeout = kForever) noexcept {
+    if (!path.whole()) return Error::embedded_nul();
+    bool there = false;
+    vmette_error* error = vmette_session_exists(capi(), path.c_str(), timeout.count(), &there);
+    if (error != nullptr) return Error(error);
+    return there;
+  }
+  [[nodiscard]] result<Listing> list(const Text& path, Timeout timeout = kForever) noexcept {
+    return ask<Listing, vmette_listing>(vmette_session_list, timeout, path);
+  }
+  [[nodiscard]] result<void> mkdir(const Text& path, std::uint32_t mode = 0755,
+                                   FileFlags flags = FileFlags::kNone,
+                                   Timeout timeout = kForever) noexcept {
+    return tell(vmette_session_mkdir, timeout, path, mode, flags);
+  }
+  [[nodiscard]] result<void> remove(const Text& path, FileFlags flags = FileFlags::kNone,
+                                    Timeout timeout = kForever) noexcept {
+    return tell(vmette_session_remove, timeout, path, flags);
+  }
+  [[nodiscard]] result<void> rename(const Text& path, const Text& to,
+                                    FileFlags flags = FileFlags::kNone,
+                                    Timeout timeout = kForever) noexcept {
+    return tell(vmette_session_rename, timeout, path, to, flags);
+  }
+  [[nodiscard]] result<void> symlink(const Text& target, const Text& path,
+                                     Timeout timeout = kForever) noexcept {
+    return tell(vmette_session_symlink, timeout, target, path);
+  }
+  [[nodiscard]] result<void> chmod(const Text& path, std::uint32_t mode,
+                                   Timeout timeout = kForever) noexcept {
+    return tell(vmette_session_chmod, timeout, path, mode);
+  }
+  [[nodiscard]] result<void> chown(const Text& path, std::int64_t uid, std::int64_t gid,
+                                   FileFlags flags = FileFlags::kNone,
+                                   Timeout timeout = kForever) noexcept {
+    return tell(vmette_session_chown, timeout, path, uid, gid, flags);
+  }
+  [[nodiscard]] result<void> set_mtime(const Text& path, std::chrono::nanoseconds since_1970,
+                                       FileFlags flags = FileFlags::kNone,
+                                       Timeout timeout = kForever) noexcept {
+    return tell(vmette_session_set_mtime, timeout, path,
+                static_cast<std::int64_t>(since_1970.count()), flags);
+  }
+  /// See transfer.h.
+  [[nodiscard]] result<Transfer> open_read(const Text& path, std::uint64_t offset = 0,
+                                           std::uint64_t length = UINT64_MAX) noexcept {
+    if (!path.whole()) return Error::embedded_nul();
+    return detail::wrap<Transfer, vmette_transfer>([&](vmette_transfer** out) {
+      return vmette_session_open_read(capi(), path.c_str(), offset, length, out);
+    });
+  }
+  [[nodiscard]] result<Transfer> open_write(const Text& path, FileFlags flags = FileFlags::kNone,
+                                            std::uint32_t mode = kKeepMode) noexcept {
+    if (!path.whole()) return Error::embedded_nul();
+    return detail::wrap<Transfer, vmette_transfer>([&](vmette_transfer** out) {
+      return vmette_session_open_write(capi(), path.c_str(), plain(flags), mode, out);
+    });
+  }
+  /// How the guest is doing.
+  [[nodiscard]] result<Stats> stats(Timeout timeout = kForever) noexcept {
+    return ask<Stats, vmette_stats>(vmette_session_stats, timeout);
+  }
+
   [[nodiscard]] vmette_session* capi() const noexcept { return ptr_.get(); }
   [[nodiscard]] vmette_session* capi_release() noexcept { return ptr_.release(); }
 
  private:
+  static bool whole(const Text& text) noexcept { return text.whole(); }
+  template <class T>
+  static bool whole(const T& /*other*/) noexcept {
+    return true;
+  }
+  static const char* plain(const Text& text) noexcept { return text.c_str(); }
+  static vmette_file_flags plain(FileFlags flags) noexcept {
+    return static_cast<vmette_file_flags>(flags);
+  }
+  template <class T>
+  static T plain(const T& other) noexcept {
+    return other;
+  }
+  template <class Call, class... Args>
+  result<void> tell(Call call, Timeout timeout, const Args&... args) noexcept {
+    if (!(whole(args) && ...)) return Error::embedded_nul();
+    return detail::check(call(capi(), plain(args)..., timeout.count()));
+  }
+  template <class Wrapper, class Raw, class Call, class... Args>
+  result<Wrapper> ask(Call call, Timeout timeout, const Args&... args) noexcept {
+    if (!(whole(args) && ...)) return Error::embedded_nul();
+    return detail::wrap<Wrapper, Raw>(
+        [&](Raw** out) { return call(capi(), plain(args)..., timeout.count(), out); });
+  }
+
   detail::Handle<vmette_session, vmette_session_delete> ptr_;
 };
 

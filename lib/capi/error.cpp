@@ -27,6 +27,7 @@ static_assert(static_cast<int32_t>(Code::kOfflineCacheMiss) == VMETTE_E_OFFLINE_
 static_assert(static_cast<int32_t>(Code::kNetwork) == VMETTE_E_NETWORK);
 static_assert(static_cast<int32_t>(Code::kProvider) == VMETTE_E_PROVIDER);
 static_assert(static_cast<int32_t>(Code::kCancelled) == VMETTE_E_CANCELLED);
+static_assert(static_cast<int32_t>(Code::kFile) == VMETTE_E_FILE);
 
 // Never freed: what is returned when an error cannot be allocated.
 vmette_error& last_resort() {
@@ -70,8 +71,8 @@ const char* vmette_version(void) {
 
 vmette_error* vmette_error_new(vmette_code code, const char* message, int32_t errno_value) {
   if (message == nullptr) return null_argument(__func__, "message");
-  if (code < VMETTE_E_INVALID_ARGUMENT || code > VMETTE_E_CANCELLED)
-    return bad_choice(__func__, "code", code, VMETTE_E_CANCELLED);
+  if (code < VMETTE_E_INVALID_ARGUMENT || code > VMETTE_E_FILE)
+    return bad_choice(__func__, "code", code, VMETTE_E_FILE);
   return guarded([&]() -> vmette::core::Result<void> {
     return vmette::core::Error(static_cast<Code>(code), vmette::core::one_line(message), {},
                                errno_value);
@@ -144,6 +145,8 @@ const char* vmette_code_name(vmette_code code) {
       return "PROVIDER";
     case VMETTE_E_CANCELLED:
       return "CANCELLED";
+    case VMETTE_E_FILE:
+      return "FILE";
     default:
       return "UNKNOWN";
   }

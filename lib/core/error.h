@@ -30,6 +30,7 @@ enum class Code : int32_t {
   kNetwork = 16,
   kProvider = 17,
   kCancelled = 18,
+  kFile = 19,
 };
 
 struct Error {

@@ -166,15 +166,19 @@ Result<std::shared_ptr<Process>> Session::exec(ProcessSpec spec) {
   if (wire::encode(spec.exec).size() > wire::kMaxHostMessageBytes)
     return Error(Code::kInvalidArgument,
                  "exec: arguments and environment are longer than 4 MiB; shorten them", "exec");
-  if (const State now = state(); now != State::kReady && now != State::kPaused) {
-    if (now == State::kEnded) return Error(Code::kSessionEnded, "session ended: " + end().message);
-    return Error(Code::kState, "the session is not ready; start it first");
-  }
+  BOOST_OUTCOME_TRYV(must_be_ready());
   if (log_enabled(LogLevel::kDebug)) log(LogLevel::kDebug, number_, "exec " + spec.exec.argv[0]);
   auto process = Process::create(reactor_.io(), std::move(spec));
   if (!process) return process.error();
   open_stream(process.value());
   return process.value();
+}
+
+Result<void> Session::must_be_ready() const {
+  const State now = state();
+  if (now == State::kReady || now == State::kPaused) return success();
+  if (now == State::kEnded) return Error(Code::kSessionEnded, "session ended: " + end().message);
+  return Error(Code::kState, "the session is not ready; start it first");
 }
 
 void Session::open_stream(std::shared_ptr<GuestStream> stream) {

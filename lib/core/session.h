@@ -18,6 +18,7 @@
 #include "core/end.h"
 #include "core/error.h"
 #include "core/event.h"
+#include "core/guest_call.h"
 #include "core/guest_client.h"
 #include "core/process.h"
 #include "core/reactor.h"
@@ -89,6 +90,10 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // Starts a command; see vmette_session_exec().
   Result<std::shared_ptr<Process>> exec(ProcessSpec spec);
+  // Asks the agent and returns at once; see GuestCall.
+  Result<std::shared_ptr<GuestCall>> begin_call(CallSpec spec);
+  // Asks and waits for the answer. What has begun when the time is over is given up.
+  Result<wire::CallResult> call(CallSpec spec, int64_t timeout_ms);
   // Stop the vCPUs and let them go on. They return when it is done.
   Result<void> pause();
   Result<void> unpause();
@@ -109,6 +114,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Session(Reactor& reactor, Config config, MainStdio stdio);
 
   // Any thread.
+  [[nodiscard]] Result<void> must_be_ready() const;
   void add_timeline(std::string name, Clock::time_point at = Clock::now());
   [[nodiscard]] uint64_t elapsed_ms() const;
   Result<void> leave_created();

@@ -58,6 +58,7 @@ static void test_code_names(void) {
       {VMETTE_E_NETWORK, "NETWORK"},
       {VMETTE_E_PROVIDER, "PROVIDER"},
       {VMETTE_E_CANCELLED, "CANCELLED"},
+      {VMETTE_E_FILE, "FILE"},
   };
   for (size_t i = 0; i < sizeof kCodes / sizeof kCodes[0]; ++i) {
     CHECK(strcmp(vmette_code_name(kCodes[i].code), kCodes[i].name) == 0);

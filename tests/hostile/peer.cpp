@@ -143,7 +143,7 @@ int main() {
       own->second(helper);
       return 0;
     }
-    for (const auto* scripts : {&guest_scripts(), &command_scripts()}) {
+    for (const auto* scripts : {&guest_scripts(), &command_scripts(), &call_scripts()}) {
       const auto found = scripts->find(name);
       if (found == scripts->end()) continue;
       FakeGuest guest = helper.bring_up();

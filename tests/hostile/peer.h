@@ -80,6 +80,7 @@ using HelperScript = std::function<void(FakeHelper&)>;
 
 const std::map<std::string, GuestScript>& guest_scripts();
 const std::map<std::string, GuestScript>& command_scripts();
+const std::map<std::string, GuestScript>& call_scripts();
 const std::map<std::string, HelperScript>& helper_scripts();
 
 }  // namespace vmette_test

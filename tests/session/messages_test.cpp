@@ -6,6 +6,7 @@
 
 #include "support/catch.h"
 #include "support/text.h"
+#include "wire/calls.h"
 
 namespace wire = vmette::wire;
 using nlohmann::json;
@@ -230,6 +231,30 @@ TEST_CASE("lengths that the message does not hold are refused before anything is
   CHECK(refused("\x5f\x41x\xff", "malformed"));  // chunked string
   CHECK(refused("\xc1\x01", "tag"));
   CHECK(refused("\x1c", "malformed"));  // reserved
+}
+
+TEST_CASE("calls and their answers come out as they went in") {
+  const wire::Call call{"write", "/" + kBytes, kBytes, 5, 0644, 1, 2, 3, 4, -5};
+  const wire::Call back = through(call);
+  CHECK(back.path == call.path);
+  CHECK(back.flags == 5);
+  CHECK(back.mtime_ns == -5);
+  // What is left out has its default.
+  const wire::Call empty = through(wire::Call{});
+  CHECK(empty.length == UINT64_MAX);
+  CHECK(empty.uid == -1);
+
+  wire::CallResult result;
+  result.bytes = 7;
+  result.info = wire::FileInfo{kBytes, 0100644, 1, 2, 3, 4, 5, 6, 7, -8, kBytes};
+  result.stats = wire::GuestStats{1, 2, 3, {4, 5, 6}, 7, 8, 9};
+  const wire::CallResult answer = through(result);
+  REQUIRE(answer.info);
+  CHECK(answer.info->name == kBytes);
+  CHECK(answer.info->mtime_ns == -8);
+  REQUIRE(answer.stats);
+  CHECK(answer.stats->load_milli[2] == 6);
+  CHECK(answer.stats->root_available_bytes == 9);
 }
 
 TEST_CASE("messages with flipped bits never crash the decoder") {
