@@ -30,6 +30,7 @@
 
 #include <vmette/base.h>
 #include <vmette/config.h>
+#include <vmette/copy.h>
 #include <vmette/error.h>
 #include <vmette/file.h>
 #include <vmette/output.h>

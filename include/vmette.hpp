@@ -17,6 +17,7 @@
 #include <vmette.h>
 
 #include <vmette/config.hpp>
+#include <vmette/copy.hpp>
 #include <vmette/error.hpp>
 #include <vmette/file.hpp>
 #include <vmette/output.hpp>

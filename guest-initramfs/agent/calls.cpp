@@ -6,6 +6,7 @@
 #include "directory_calls.h"
 #include "file_calls.h"
 #include "file_ops.h"
+#include "tree_calls.h"
 
 namespace vmette::agent {
 namespace {
@@ -38,6 +39,8 @@ constexpr Operation kOperations[] = {
     {wire::op::kWrite, nullptr, make<FileWriter>},
     {wire::op::kList, nullptr, make<Lister>},
     {wire::op::kRemove, nullptr, make<Remover>},
+    {wire::op::kPack, nullptr, make<TreeSender>},
+    {wire::op::kUnpack, nullptr, make<TreeReceiver>},
 };
 
 const Operation* find_operation(std::string_view name) {

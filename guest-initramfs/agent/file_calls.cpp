@@ -50,7 +50,7 @@ Source::Pulled SourceCall::pull(std::span<std::byte> room) {
     succeed(result);
   }
   return {filled.bytes, wire::channel_flags(wire::Channel::kStdout, filled.end),
-          filled.end || filled.bytes > 0, !filled.end && credit_.left() > 0};
+          filled.end || filled.bytes > 0, !filled.end && filled.bytes > 0 && credit_.left() > 0};
 }
 
 FileReader::FileReader(CallContext& context, uint64_t stream, const wire::Call& request)
@@ -116,16 +116,18 @@ int FileWriter::open_temporary() {
   const bool exists = fstatat(directory, place_.name.c_str(), &old, AT_SYMLINK_NOFOLLOW) == 0;
   if (exists && S_ISDIR(old.st_mode)) return EISDIR;
   if (exists && (request_.flags & wire::kCallExclusive) != 0) return EEXIST;
+  UniqueFd file;
   do {
     temporary_ = random_name();
-    file_.reset(openat(directory, temporary_.c_str(),
-                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  } while (!file_ && errno == EEXIST);
-  if (!file_) {
-    const int error = errno;
-    temporary_.clear();
-    return error;
-  }
+    file.reset(openat(directory, temporary_.c_str(),
+                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file && errno != EEXIST) {
+      const int error = errno;
+      temporary_.clear();
+      return error;
+    }
+  } while (!file);
+  file_ = std::move(file);
   mode_t mode = kUsualMode;
   if (exists && S_ISREG(old.st_mode)) {
     mode = old.st_mode & kPermissionBits;

@@ -41,6 +41,8 @@ typedef struct vmette_listing vmette_listing;
 typedef struct vmette_stats vmette_stats;
 /** A file of a machine that is being read or written as a stream. */
 typedef struct vmette_transfer vmette_transfer;
+/** How much of a directory tree was copied. */
+typedef struct vmette_copied vmette_copied;
 
 /** A directory or an image of the host that can be a root. */
 typedef struct vmette_rootfs_artifact vmette_rootfs_artifact;

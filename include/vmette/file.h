@@ -43,6 +43,7 @@ enum {
   /** Write under another name, which takes the file's place when all is written: readers see the
    * old content or the new one. Replaces a link itself. */
   VMETTE_FILE_ATOMIC = 32,
+  VMETTE_FILE_OWNERS = 64, /**< Keep uids and gids. */
 };
 
 /** As `mode` of a write: 0644 for a new file, what it has for one that exists. */

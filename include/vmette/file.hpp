@@ -36,6 +36,7 @@ enum class FileFlags : vmette_file_flags {
   kAppend = VMETTE_FILE_APPEND,
   kExclusive = VMETTE_FILE_EXCLUSIVE,
   kAtomic = VMETTE_FILE_ATOMIC,
+  kOwners = VMETTE_FILE_OWNERS,
 };
 [[nodiscard]] constexpr FileFlags operator|(FileFlags a, FileFlags b) noexcept {
   return static_cast<FileFlags>(static_cast<vmette_file_flags>(a) |

@@ -5,6 +5,7 @@
 
 #include <vmette/session.h>
 #include <vmette/config.hpp>
+#include <vmette/copy.hpp>
 #include <vmette/file.hpp>
 #include <vmette/output.hpp>
 #include <vmette/process.hpp>
@@ -186,6 +187,25 @@ class Session {
       return vmette_session_open_write(capi(), path.c_str(), plain(flags), mode, out);
     });
   }
+  /// See copy.h. What `options.progress` throws gives the copy up.
+  [[nodiscard]] result<Copied> copy_in(const Text& host_path, const Text& guest_path,
+                                       CopyOptions options = {}) noexcept {
+    if (!host_path.whole() || !guest_path.whole()) return Error::embedded_nul();
+    return detail::wrap<Copied, vmette_copied>([&](vmette_copied** out) {
+      return vmette_session_copy_in(capi(), host_path.c_str(), guest_path.c_str(),
+                                    plain(options.flags), callback(options), &options.progress,
+                                    options.timeout.count(), out);
+    });
+  }
+  [[nodiscard]] result<Copied> copy_out(const Text& guest_path, const Text& host_path,
+                                        CopyOptions options = {}) noexcept {
+    if (!host_path.whole() || !guest_path.whole()) return Error::embedded_nul();
+    return detail::wrap<Copied, vmette_copied>([&](vmette_copied** out) {
+      return vmette_session_copy_out(capi(), guest_path.c_str(), host_path.c_str(),
+                                     plain(options.flags), options.most_bytes, callback(options),
+                                     &options.progress, options.timeout.count(), out);
+    });
+  }
   /// How the guest is doing.
   [[nodiscard]] result<Stats> stats(Timeout timeout = kForever) noexcept {
     return ask<Stats, vmette_stats>(vmette_session_stats, timeout);
@@ -207,6 +227,9 @@ class Session {
   template <class T>
   static T plain(const T& other) noexcept {
     return other;
+  }
+  static vmette_progress callback(const CopyOptions& options) noexcept {
+    return options.progress ? detail::call_progress : nullptr;
   }
   template <class Call, class... Args>
   result<void> tell(Call call, Timeout timeout, const Args&... args) noexcept {

@@ -6,6 +6,7 @@
 
 #include "core/guest_call.h"
 #include "core/session.h"
+#include "tree/tree.h"
 #include "vmette.h"
 #include "wire/calls.h"
 
@@ -19,6 +20,10 @@ struct vmette_listing {
 
 struct vmette_stats {
   vmette::wire::GuestStats stats;
+};
+
+struct vmette_copied {
+  vmette::tree::Progress progress;
 };
 
 struct vmette_transfer {

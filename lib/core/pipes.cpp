@@ -1,6 +1,7 @@
 #include "core/pipes.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +32,15 @@ Result<PipeEnds> make_pipe(Pumped pumped) {
   fcntl(ends[1], F_SETFD, FD_CLOEXEC);
 #endif
   fcntl(ends[pumped == Pumped::kRead ? 0 : 1], F_SETFL, O_NONBLOCK);
+  return PipeEnds{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+Result<PipeEnds> make_socket() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
+    return os_error("a stream: no socket for it", errno);
+  for (const int end : ends) fcntl(end, F_SETFD, FD_CLOEXEC);
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
   return PipeEnds{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 

@@ -94,6 +94,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Result<std::shared_ptr<GuestCall>> begin_call(CallSpec spec);
   // Asks and waits for the answer. What has begun when the time is over is given up.
   Result<wire::CallResult> call(CallSpec spec, int64_t timeout_ms);
+  // The guest has been found to break a rule: ends the session. Any thread.
+  void accuse(std::string what);
   // Stop the vCPUs and let them go on. They return when it is done.
   Result<void> pause();
   Result<void> unpause();

@@ -69,4 +69,10 @@ Result<wire::CallResult> Session::call(CallSpec spec, int64_t timeout_ms) {
   return *call->outcome();
 }
 
+void Session::accuse(std::string what) {
+  post([this, what = std::move(what)] {
+    if (self_) violation(what);
+  });
+}
+
 }  // namespace vmette::core

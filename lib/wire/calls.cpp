@@ -51,12 +51,20 @@ void read(const Fields& in, CallResult& out) {
 }
 
 json to_json(const FileInfo& in) {
-  json map = {{"mode", in.mode},   {"size", in.size},   {"blocks", in.blocks},
-              {"inode", in.inode}, {"links", in.links}, {"mtime_ns", in.mtime_ns}};
+  json map = json::object();
+  const auto put = [&](const char* key, auto value) {
+    if (value != 0) map[key] = value;
+  };
   if (!in.name.empty()) map["name"] = bytes(in.name);
-  if (in.uid != 0) map["uid"] = in.uid;
-  if (in.gid != 0) map["gid"] = in.gid;
-  if (in.device != 0) map["device"] = in.device;
+  put("mode", in.mode);
+  put("uid", in.uid);
+  put("gid", in.gid);
+  put("size", in.size);
+  put("blocks", in.blocks);
+  put("inode", in.inode);
+  put("links", in.links);
+  put("device", in.device);
+  put("mtime_ns", in.mtime_ns);
   if (!in.target.empty()) map["target"] = bytes(in.target);
   return map;
 }

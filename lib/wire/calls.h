@@ -23,6 +23,8 @@ inline constexpr const char* kSymlink = "symlink";
 inline constexpr const char* kChmod = "chmod";
 inline constexpr const char* kChown = "chown";
 inline constexpr const char* kSetMtime = "set_mtime";
+inline constexpr const char* kPack = "pack";
+inline constexpr const char* kUnpack = "unpack";
 inline constexpr const char* kStats = "stats";
 }  // namespace op
 
@@ -39,8 +41,10 @@ inline constexpr uint32_t kCallAppend = 8;
 inline constexpr uint32_t kCallExclusive = 16;
 // write: under a temporary name that takes the file's place at the end.
 inline constexpr uint32_t kCallAtomic = 32;
+// pack, unpack: uids and gids are kept.
+inline constexpr uint32_t kCallOwners = 64;
 // write: `mode` holds, for a file that exists, too.
-inline constexpr uint32_t kCallHasMode = 64;
+inline constexpr uint32_t kCallHasMode = 128;
 
 struct Call {
   std::string op;
@@ -57,7 +61,7 @@ struct Call {
 
 // What stat(2) says, Linux numbers.
 struct FileInfo {
-  std::string name;  // in a listing
+  std::string name;  // in a listing or a tree
   uint32_t mode = 0;
   uint32_t uid = 0;
   uint32_t gid = 0;
@@ -87,7 +91,7 @@ struct CallResult {
   std::optional<GuestStats> stats;
 };
 
-// A listing is a stream of these, each after its length as a u32.
+// A listing is a stream of FileInfos, each after its length as a u32; so are a tree's entries.
 inline constexpr uint32_t kMaxEntryBytes = 16 * 1024;
 
 std::string encode(const Call&);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <vmette.h>
@@ -161,6 +162,57 @@ static void test_streams(vmette_session* session) {
   vmette_transfer_delete(transfer);
 }
 
+static bool note_bytes(void* env, const char* path, uint64_t done, uint64_t total) {
+  *(uint64_t*)env = done;
+  return path != NULL && total == 0;
+}
+
+static bool refuse(void* env, const char* path, uint64_t done, uint64_t total) {
+  return env != NULL || path == NULL || done + total == UINT64_MAX;
+}
+
+static void test_copies(vmette_session* session) {
+  vmette_copied* copied = NULL;
+  char directory[] = "/tmp/vmette-test-XXXXXX";
+  char path[64] = "";
+  uint64_t bytes = 0;
+  FILE* file = NULL;
+  if (!CHECK(mkdtemp(directory) != NULL)) return;
+  (void)snprintf(path, sizeof path, "%s/f", directory);
+  file = fopen(path, "w");
+  CHECK(file != NULL && fputs("copied", file) >= 0 && fclose(file) == 0);
+  CHECK(works(vmette_session_copy_in(session, directory, "/tmp/in/t", VMETTE_FILE_PARENTS,
+                                     note_bytes, &bytes, DEADLINE_MS, &copied)));
+  CHECK(vmette_copied_entries(copied) == 2 && vmette_copied_bytes(copied) == 6);
+  CHECK(vmette_copied_skipped(copied) == 0 && bytes == 6);
+  vmette_copied_delete(copied);
+  CHECK(holds(session, "/tmp/in/t/f", "copied"));
+  (void)unlink(path);
+  CHECK(works(vmette_session_copy_out(session, "/tmp/in/t", directory, 0, UINT64_MAX, NULL, NULL,
+                                      DEADLINE_MS, NULL)));
+  CHECK(access(path, R_OK) == 0);
+  CHECK(fails_with(
+      vmette_session_copy_out(session, "/tmp/in/t", directory, 0, 5, NULL, NULL, DEADLINE_MS, NULL),
+      VMETTE_E_IO, EFBIG));
+  CHECK(fails_with(
+      vmette_session_copy_out(session, "/tmp/none", directory, 0, 5, NULL, NULL, DEADLINE_MS, NULL),
+      VMETTE_E_FILE, ENOENT));
+  CHECK(fails_with(
+      vmette_session_copy_in(session, directory, "/tmp/x", 0, refuse, NULL, DEADLINE_MS, NULL),
+      VMETTE_E_CANCELLED, 0));
+  CHECK(fails_with(
+      vmette_session_copy_in(session, "/no/such", "/tmp/x", 0, NULL, NULL, DEADLINE_MS, NULL),
+      VMETTE_E_IO, ENOENT));
+  CHECK(fails_with(vmette_session_copy_in(session, NULL, "/tmp/x", 0, NULL, NULL, 0, NULL),
+                   VMETTE_E_INVALID_ARGUMENT, 0));
+  CHECK(fails_with(vmette_session_copy_out(session, NULL, "/tmp/x", 0, 0, NULL, NULL, 0, NULL),
+                   VMETTE_E_INVALID_ARGUMENT, 0));
+  CHECK(vmette_copied_entries(NULL) == 0);
+  vmette_copied_delete(NULL);
+  (void)unlink(path);
+  (void)rmdir(directory);
+}
+
 static void test_stats(vmette_session* session) {
   vmette_stats* stats = NULL;
   CHECK(works(vmette_session_stats(session, DEADLINE_MS, &stats)));
@@ -183,6 +235,7 @@ int main(void) {
   test_changes(session);
   test_looks(session);
   test_streams(session);
+  test_copies(session);
   test_stats(session);
   CHECK(works(vmette_session_kill(session)));
   CHECK(fails_with(vmette_session_chmod(session, "/x", 0755, 0), VMETTE_E_SESSION_ENDED, 0));

@@ -114,6 +114,23 @@ std::map<std::string, GuestScript> others() {
       {"list-name-dots", listed_name("..")},
       {"list-name-slash", listed_name("../../etc/passwd")},
       {"list-name-nul", listed_name(std::string("a\0b", 3))},
+      {"pack-name-dots", called([](FakeGuest& guest, uint64_t stream) {
+         FileInfo top;
+         top.mode = 0040755;
+         FileInfo out;
+         out.name = "..";
+         out.mode = 0040755;
+         guest.data(stream, entry(top) + entry(out), Channel::kStdout);
+         guest.await(Type::kShutdown);
+       })},
+      {"pack-half-a-tree", called([](FakeGuest& guest, uint64_t stream) {
+         FileInfo top;
+         top.mode = 0040755;
+         const std::string half = entry(top);
+         guest.data(stream, half, Channel::kStdout, true);
+         guest.frame(Type::kResult, stream, result_of(half.size()));
+         guest.await(Type::kShutdown);
+       })},
       {"list-huge-entry", listed(std::string("\xff\xff\xff\x7f", 4))},
       {"list-half-entry", listed(std::string("\x10\0\0\0ab", 6))},
       {"list-malformed-entry", listed(std::string("\x02\0\0\0\xff\xff", 6))},

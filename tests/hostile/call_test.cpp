@@ -5,6 +5,7 @@
 
 #include "host.h"
 #include "support/catch.h"
+#include "support/temp_dir.h"
 
 namespace vmette_test {
 namespace {
@@ -41,6 +42,8 @@ constexpr Case kViolations[] = {
     {"list-huge-entry", "it announced a directory entry of 2147483647 bytes"},
     {"list-half-entry", "its listing ends within an entry"},
     {"list-malformed-entry", "its directory entry is wrong"},
+    {"pack-name-dots", "its tree is wrong: an entry is named '..'"},
+    {"pack-half-a-tree", "its tree is wrong: a tree ends before its end"},
 };
 
 // The call that the script's name begins with; its error, or one without a code.
@@ -56,6 +59,10 @@ vmette::Error call(vmette::Session& session, const std::string& script,
   if (kind == "stream") {
     const auto transfer = session.open_read("/f");
     return transfer ? error(transfer.value().wait(timeout)) : transfer.error();
+  }
+  if (kind == "pack") {
+    const TempDir dir;
+    return error(session.copy_out("/f", dir / "copy"));
   }
   if (kind == "stat") return error(session.stat("/f", vmette::FileFlags::kNone, timeout));
   return error(session.write_file("/f", std::string(8 << 20, 'x'), vmette::FileFlags::kNone,
@@ -75,8 +82,11 @@ TEST_CASE("A guest that breaks a call's rules ends the session, and the call say
       CHECK(message.find(rule.message) != std::string::npos);
       CHECK(is_one_clear_line(message));
       CHECK(session.end() == vmette::End::kError);
-      // Or it had its answer before the rule was broken.
-      if (std::string(rule.script) != "read-answered-twice") {
+      // Or it had its answer before the rule was broken, or found that itself.
+      const std::string script = rule.script;
+      if (script.find("pack-") == 0) {
+        CHECK(error.code() == ErrorCode::kGuest);
+      } else if (script != "read-answered-twice") {
         CHECK(error.code() == ErrorCode::kSessionEnded);
         CHECK(std::string(error.message()) == "session ended: " + message);
       }

@@ -194,8 +194,8 @@ TEST_CASE("Many files at once, and none of them leaves a descriptor behind") {
   for (std::thread& writer : writers) writer.join();
   CHECK(right == 100);
   CHECK(machine().list("/tmp/many").value().size() == 100);
-  for (int i = 0; i < 600 && open_descriptors() != before; ++i) sh("true");
-  CHECK(open_descriptors() == before);
+  for (int i = 0; i < 600 && open_descriptors() > before; ++i) sh("true");
+  CHECK(open_descriptors() <= before);
   REQUIRE(machine().remove("/tmp/many", FileFlags::kRecursive));
 }
 
