@@ -100,6 +100,10 @@ Result<void> check_names(const Config& config) {
                  kLongestCmdline);
   if (config.cmdline.find('\n') != std::string::npos)
     return wrong("cmdline: '{}' has a line break; write it as one line", config.cmdline);
+  // The kernel would take what the helper appends for a part of the value.
+  if (std::ranges::count(config.cmdline, '"') % 2 != 0)
+    return wrong("cmdline: '{}' has a quote that nothing closes; write quotes in pairs",
+                 config.cmdline);
   for (const auto& [key, value] : config.env)
     if (!valid_env_key(key))
       return wrong("env: '{}' is not a variable name; use [A-Za-z_][A-Za-z0-9_]*", key);

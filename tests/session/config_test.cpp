@@ -139,6 +139,8 @@ TEST_CASE("the kernel command line is one line of limited length") {
   refuses_change([](Config& c) { c.cmdline = std::string(1501, 'x'); }, "cmdline", "1501",
                  "shorten it to 1500");
   refuses_change([](Config& c) { c.cmdline = "quiet\npanic=1"; }, "cmdline", "quiet", "one line");
+  CHECK(accepts(with([](Config& c) { c.cmdline = "a=\"b c\""; })));
+  refuses_change([](Config& c) { c.cmdline = "a=\"b c"; }, "cmdline", "a=\"b c", "in pairs");
 }
 
 TEST_CASE("environment keys are names and values are anything") {
