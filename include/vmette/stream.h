@@ -35,8 +35,8 @@ enum {
 /**
  * Sends the library's log to a descriptor, one line per entry: milliseconds of the monotonic clock,
  * level, session number, text. The descriptor stays the caller's and must outlive its use; a line
- * that cannot be written at once is dropped. -1 turns the log off. For the whole process, any
- * thread.
+ * that cannot be written at once, or whose reader has gone, is dropped. -1 turns the log off. For
+ * the whole process, any thread.
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_log_to_fd(int fd, vmette_log_level level);
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/sigpipe.h"
 
 namespace vmette::core {
 namespace {
@@ -52,6 +53,8 @@ void log(LogLevel level, uint64_t session, std::string_view text) {
                                  name_of(level), session, one_line(std::string(text)));
   line.resize(std::min(line.size(), kLongestEntry));
   line += '\n';
+  // The reader may be gone, and this may be a thread of the host program's.
+  const NoSigpipe no_sigpipe;
   [[maybe_unused]] const ssize_t written = write(fd, line.data(), line.size());
 }
 

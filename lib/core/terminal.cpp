@@ -1,7 +1,6 @@
 #include "core/terminal.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -19,20 +18,6 @@ void on_signal(int number) {
   const auto byte = static_cast<unsigned char>(number);
   [[maybe_unused]] const ssize_t written = write(g_signal_fd.load(), &byte, 1);
   errno = saved;
-}
-
-// Eats a SIGPIPE that this thread made while it was blocked, so that unblocking does not deliver
-// it.
-void drop_pending_sigpipe(bool was_blocked) {
-  if (was_blocked) return;
-  sigset_t pending;
-  sigpending(&pending);
-  if (sigismember(&pending, SIGPIPE) == 0) return;
-  sigset_t only;
-  sigemptyset(&only);
-  sigaddset(&only, SIGPIPE);
-  int number = 0;
-  sigwait(&only, &number);
 }
 
 }  // namespace
@@ -64,17 +49,11 @@ SignalPipe::SignalPipe() {
   action.sa_handler = on_signal;  // NOLINT: the union member is the interface
   // No SA_RESTART: a blocking write to the caller's stdout must let go.
   for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &before_[i]);
-  sigset_t only;
-  sigemptyset(&only);
-  sigaddset(&only, SIGPIPE);
-  pthread_sigmask(SIG_BLOCK, &only, &mask_before_);
 }
 
 SignalPipe::~SignalPipe() {
   if (!valid()) return;
   for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &before_[i], nullptr);
-  drop_pending_sigpipe(sigismember(&mask_before_, SIGPIPE) == 1);
-  pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
   g_signal_fd.store(-1);
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/unique_fd.h"
+#include "core/sigpipe.h"
 #include "wire/messages.h"
 
 namespace vmette::core {
@@ -47,7 +48,7 @@ class SignalPipe {
   UniqueFd read_end_;
   UniqueFd write_end_;
   struct sigaction before_[4]{};
-  sigset_t mask_before_{};
+  NoSigpipe no_sigpipe_;  // until the earlier handlers are back
 };
 
 // The size of the terminal on `fd`.
