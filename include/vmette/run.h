@@ -19,6 +19,9 @@ extern "C" {
  * SIGTERM and SIGHUP stop the machine and give exit code 128+n. Terminal and earlier handlers are
  * put back on every way out. One call at a time in a process.
  *
+ * A standard stream that the process has closed counts as /dev/null, and its number is taken by it
+ * until the call returns.
+ *
  * The exit code: the command's, 128+n when signal n ended it, 124 on timeout, 0 when the session
  * was stopped or powered off from the interactive shell, 1 when the guest failed later than the
  * start. A failure of the start is an error. Output that the caller's stdout or stderr does not

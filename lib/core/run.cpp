@@ -234,6 +234,7 @@ Result<RunOutput> run(const Config& config) {
   if (g_running.test_and_set())
     return Error(Code::kState, "another run() is under way in this process; use sessions instead");
   const RunningGuard guard;
+  const StandardStreams standard_streams;  // before the first descriptor of the library's
   auto reactor = Reactor::get();
   if (!reactor) return reactor.error();
 

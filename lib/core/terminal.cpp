@@ -35,6 +35,14 @@ void RawMode::restore() {
   before_.reset();
 }
 
+StandardStreams::StandardStreams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    // The lowest number that is free, which this one is.
+    filled_[fd].reset(open("/dev/null", O_RDWR | O_CLOEXEC));
+  }
+}
+
 SignalPipe::SignalPipe() {
   int ends[2];
   if (pipe(ends) != 0) return;

@@ -1,4 +1,5 @@
-// What run() borrows from the process while it lasts: the terminal's mode and three signals.
+// What run() borrows from the process while it lasts: the terminal's mode, three signals, and the
+// standard streams that nobody has.
 #pragma once
 
 #include <termios.h>
@@ -25,6 +26,17 @@ class RawMode {
  private:
   int fd_;
   std::optional<termios> before_;
+};
+
+// Fills the numbers of the standard streams that the process has closed, so that no descriptor
+// opened meanwhile gets one of them and is taken for the caller's stream: input is at its end,
+// output is dropped. Closes them again on destruction.
+class StandardStreams {
+ public:
+  StandardStreams();
+
+ private:
+  UniqueFd filled_[3];
 };
 
 // Turns SIGINT, SIGTERM, SIGHUP and SIGWINCH into bytes on a pipe, and puts the earlier handlers

@@ -40,6 +40,26 @@ TEST_CASE("stdin reaches the command and comes back unchanged") {
   CHECK((ending.out == bytes));
 }
 
+TEST_CASE("a standard stream that is closed is empty or dropped and disturbs no other one") {
+  const auto run_without = [](const char* redirection, const std::string& line) {
+    const std::string start = std::string("exec \"$0\" \"$@\" ") + redirection;
+    return vmette_test::run_program(
+        {"sh", "-c", start, VMETTE_TEST_CLI, "--quiet", "--exec", line});
+  };
+  const std::string line = "cat; echo out; echo err >&2; exit 7";
+  const Ending no_input = run_without("<&-", line);
+  CHECK_FALSE(no_input.timed_out);
+  CHECK(no_input.code == 7);
+  CHECK(no_input.out == "out\n");
+  CHECK(no_input.err == "err\n");
+  const Ending no_output = run_without(">&-", line);
+  CHECK(no_output.code == 7);
+  CHECK(no_output.err == "err\n");
+  const Ending nothing = run_without("<&- >&- 2>&-", line);
+  CHECK_FALSE(nothing.timed_out);
+  CHECK(nothing.code == 7);
+}
+
 TEST_CASE("without a command the guest's shell reads its script from stdin") {
   const Ending ending = run_cli({"--quiet"}, "echo $((6 * 7))\nexit 3\n");
   INFO(ending.err);
