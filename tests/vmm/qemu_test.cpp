@@ -174,7 +174,8 @@ TEST_CASE("a kernel or initramfs that cannot be read is named") {
         "bad_initramfs: initramfs " + missing + ": No such file or directory");
   const std::string empty = folder.write("empty", "");
   CHECK(failure_of([&] { check_initramfs(empty); }) ==
-        "bad_initramfs: initramfs " + empty + ": is an empty file");
+        "bad_initramfs: initramfs " + empty +
+            ": is an empty file; give a cpio archive with vmette-agent as /init");
   CHECK(failure_of([&] { check_initramfs(folder.write("some", "x")); }).empty());
 }
 

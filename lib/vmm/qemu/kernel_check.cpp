@@ -173,7 +173,11 @@ void check_kernel(const std::string& path, Arch arch) {
 void check_initramfs(const std::string& path) {
   const UniqueFd fd = open_regular(path, "bad_initramfs");
   if (read_at(fd.get(), 0, 1).empty())
-    throw Failure("bad_initramfs", fmt::format("initramfs {}: is an empty file", path));
+    throw Failure(
+        "bad_initramfs",
+        fmt::format(
+            "initramfs {}: is an empty file; give a cpio archive with vmette-agent as /init",
+            path));
 }
 
 }  // namespace vmette::vmm
