@@ -14,6 +14,9 @@ constexpr size_t kTailBytes = 4096;
 constexpr std::chrono::milliseconds kPowerOffMs{2000};
 // Between the end of the control stream and the hypervisor's own end, which says more.
 constexpr std::chrono::milliseconds kLostMs{2000};
+// With less than this a stock kernel may have no room for itself and its initramfs, and dies before
+// it can print.
+constexpr uint64_t kRoomyMib = 128;
 
 // The last lines, cut at a line's start.
 std::string tail_of(const std::string& console) {
@@ -78,6 +81,9 @@ void Session::ready_deadline_passed() {
       config_.ready_timeout_ms, stage_);
   if (!emulated_ && stage_ == "kernel")
     message += ", or choose emulation if hardware virtualization does not really work here";
+  if (stage_ == "kernel" && config_.mem_mib < kRoomyMib)
+    message +=
+        fmt::format(", or raise mem_mib: {} may be too little for the kernel", config_.mem_mib);
   fail(Error(Code::kStartFailed, std::move(message)));
 }
 

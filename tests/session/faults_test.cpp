@@ -203,6 +203,16 @@ TEST_CASE("a machine that is not ready in time says in which stage it was") {
   CHECK_FALSE(error.stage().empty());
 }
 
+TEST_CASE("a kernel without room to print is told from a slow one") {
+  Config config;
+  config.set_mem_mib(64).set_ready_timeout_ms(8000);
+  const Error error = start_error(config);
+  INFO(error.message());
+  CHECK(error.code() == ErrorCode::kStartFailed);
+  CHECK(error.stage() == "kernel");
+  CHECK(contains(error.message(), "raise mem_mib: 64"));
+}
+
 TEST_CASE("a kernel panic while a session is live ends it and the console says why") {
   auto session = ready();
   const auto process = must(session.exec(Exec("echo c > /proc/sysrq-trigger; sleep 1000")));
