@@ -21,8 +21,8 @@ namespace vmette::agent {
 namespace {
 
 constexpr size_t kMaxAccountFile = 4 * 1024 * 1024;
-// One window of credit: a command may run that far ahead of a host that is busy elsewhere.
-constexpr int kPipeBytes = wire::kInitialCredit;
+// As much as a pipe has by itself: a larger one only costs a busy command cache.
+constexpr int kPipeBytes = 64 * 1024;
 
 // A file that does not exist reads as an empty one. 0 or an errno.
 int read_in_root(int root, const char* path, std::string& text) {

@@ -96,7 +96,7 @@ VMETTE_API int vmette_process_exit_fd(const vmette_process* process);
 /**
  * The caller's end of a stream that is a PIPE (with a terminal: VMETTE_STDIN and VMETTE_STDOUT), -1
  * when there is none or it was closed or taken. The handle owns it. Reading gives the output and,
- * at the end, end of file; writing feeds stdin. The library keeps at most 256 KiB per stream beside
+ * at the end, end of file; writing feeds stdin. The library keeps at most 1 MiB per stream beside
  * the pipe's own 256 KiB; a reader that stops holds up the command on that stream only.
  */
 VMETTE_API int vmette_process_fd(const vmette_process* process, vmette_stream stream);

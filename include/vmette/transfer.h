@@ -14,7 +14,7 @@ extern "C" {
 /**
  * Reads a file from `offset` on, at most `length` bytes (UINT64_MAX: to its end). Returns at once;
  * the content comes on vmette_transfer_fd(), which ends early when the guest cannot read it:
- * vmette_transfer_wait() says whether all of it came. A reader that stops costs at most 512 KiB.
+ * vmette_transfer_wait() says whether all of it came. A reader that stops costs at most 1.25 MiB.
  * `*out` is owned by the caller, free with vmette_transfer_delete(). Any thread.
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_session_open_read(vmette_session* session,

@@ -22,8 +22,9 @@ inline constexpr uint32_t kMaxDataBytes = 64 * 1024;
 inline constexpr uint32_t kMaxGuestMessageBytes = 256 * 1024;
 // Largest message that the host may send; holds the longest argv plus environment Linux accepts.
 inline constexpr uint32_t kMaxHostMessageBytes = 4 * 1024 * 1024;
-// Bytes that a sender may have in flight per stream and channel before it needs credit.
-inline constexpr uint32_t kInitialCredit = 256 * 1024;
+// Bytes that a sender may have in flight per stream and channel before it needs credit: some
+// milliseconds' worth, which is what a host's scheduler may let pass.
+inline constexpr uint32_t kInitialCredit = 1024 * 1024;
 
 // Retired numbers stay reserved.
 enum class Type : uint16_t {

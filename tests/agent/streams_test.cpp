@@ -99,7 +99,13 @@ struct Output {
   }
   void print(size_t bytes) {
     const std::string text(bytes, 'x');
-    REQUIRE(write(pipe.write_end.get(), text.data(), bytes) == static_cast<ssize_t>(bytes));
+    // More than a pipe holds goes in pieces.
+    for (size_t done = 0; done < bytes;) {
+      const ssize_t put = write(pipe.write_end.get(), text.data() + done, bytes - done);
+      REQUIRE(put > 0);
+      done += static_cast<size_t>(put);
+      if (done < bytes) bench.settle();
+    }
   }
   Bench bench;
   Pipe pipe;
@@ -229,7 +235,8 @@ TEST_CASE("a command that does not read is owed one window and no more") {
     input.bench.settle();
   }
   // One pipe of 64 KiB took its fill, the rest of the window waits in the agent.
-  CHECK(given == wire::kInitialCredit + 64 * 1024);
+  // What the pipe took is not enough for a grant.
+  CHECK(given == wire::kInitialCredit);
 }
 
 TEST_CASE("input for a command that closed its stdin is dropped and granted back") {

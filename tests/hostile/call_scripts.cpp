@@ -75,7 +75,7 @@ std::map<std::string, GuestScript> reads() {
          guest.frame(Type::kResult, stream, result_of(0));
        })},
       {"stream-overrun", called([](FakeGuest& guest, uint64_t stream) {
-         for (int i = 0; i < 20; ++i)
+         for (size_t sent = 0; sent < 2 * kWindow; sent += kFrame)
            guest.data(stream, std::string(kFrame, 'x'), Channel::kStdout);
        })},
       {"read-data-after-end", called([](FakeGuest& guest, uint64_t stream) {

@@ -92,11 +92,9 @@ void empty_frames(FakeGuest& guest, uint64_t stream) {
 // More than the host's pipe holds, and the end of the command.
 void window_then_exit(FakeGuest& guest, uint64_t stream) {
   const std::string bytes(kFrame, 'x');
-  for (int i = 0; i < 4; ++i) guest.data(stream, bytes, Channel::kStdout);
-  for (int i = 0; i < 4; ++i) {
-    guest.await(Type::kCredit);
-    guest.data(stream, bytes, Channel::kStdout, i == 3);
-  }
+  for (size_t sent = 0; sent < kWindow; sent += kFrame) guest.data(stream, bytes, Channel::kStdout);
+  guest.await(Type::kCredit);
+  guest.data(stream, bytes, Channel::kStdout, true);
   guest.data(stream, {}, Channel::kStderr, true);
   guest.exit(stream);
   guest.start_command();
@@ -163,14 +161,15 @@ std::map<std::string, GuestScript> starting() {
 }
 
 std::map<std::string, GuestScript> streaming() {
-  const auto five_windows = [](Channel channel) {
+  const auto two_windows = [](Channel channel) {
     return running([channel](FakeGuest& guest, uint64_t stream) {
-      for (int i = 0; i < 20; ++i) guest.data(stream, std::string(kFrame, 'x'), channel);
+      for (size_t sent = 0; sent < 2 * kWindow; sent += kFrame)
+        guest.data(stream, std::string(kFrame, 'x'), channel);
     });
   };
   return {
-      {"stdout-overrun", five_windows(Channel::kStdout)},
-      {"stderr-overrun", five_windows(Channel::kStderr)},
+      {"stdout-overrun", two_windows(Channel::kStdout)},
+      {"stderr-overrun", two_windows(Channel::kStderr)},
       {"data-on-stdin", running([](FakeGuest& guest, uint64_t stream) {
          guest.data(stream, "x", Channel::kStdin);
        })},

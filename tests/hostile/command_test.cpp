@@ -12,6 +12,7 @@
 #include "host.h"
 #include "support/catch.h"
 #include "support/footprint.h"
+#include "wire/codec.h"
 
 namespace vmette_test {
 namespace {
@@ -254,7 +255,7 @@ TEST_CASE("A pipe is read to its end after the process and its handle are gone")
   // Another command's answer shows that the reactor has been through the first one's end.
   vmette::Process second = exec_with_pipes(session);
   REQUIRE(second.wait_started(kHang));
-  CHECK(read_all(out.get()).size() == size_t{4} * 65536 * 2);
+  CHECK(read_all(out.get()).size() == vmette::wire::kInitialCredit + vmette::wire::kMaxDataBytes);
 }
 
 }  // namespace vmette_test
