@@ -160,6 +160,8 @@ void Agent::call_frame(OpenCall& call, const wire::Frame& frame) {
   const auto name = wire::type_name(static_cast<uint16_t>(frame.type));
   if (frame.type == Type::kClose) {
     call.cancel();
+    // What it had begun is undone before the next call is heard.
+    calls_.sweep();
   } else if (frame.type == Type::kData) {
     if (!call.data(frame)) broken(name + ": beyond its credit or on a wrong channel");
   } else if (frame.type == Type::kCredit) {

@@ -46,7 +46,9 @@ bool Lister::add_entry() {
   const char* name = names_->next();
   if (name == nullptr) return false;
   auto info = file_info(directory_.get(), name);
-  if (!info) return true;  // it is gone meanwhile
+  if (!info && errno == ENOENT) return true;  // it is gone meanwhile
+  // What cannot be looked at is there all the same.
+  if (!info) info.emplace();
   info->name = name;
   const std::string entry = encode(*info);
   const auto size = static_cast<uint32_t>(entry.size());
@@ -99,12 +101,16 @@ bool Remover::empty_some() {
       ++done;
       if (unlinkat(directory, name, 0) == 0 || errno == ENOENT) continue;
       if (errno != EISDIR && errno != EPERM) return give_up(errno, name), false;
-      if (unlinkat(directory, name, AT_REMOVEDIR) == 0) continue;
+      const int why = errno;
+      if (unlinkat(directory, name, AT_REMOVEDIR) == 0 || errno == ENOENT) continue;
+      // A file that may not be removed is no directory.
+      if (errno == ENOTDIR) return give_up(why, name), false;
       if (errno != ENOTEMPTY && errno != EEXIST) return give_up(errno, name), false;
       if (!enter(directory, name)) return false;
       entered = true;
     }
-    if (names.error() != 0) return give_up(names.error(), ""), false;
+    // ENOENT: somebody else has removed the directory itself.
+    if (names.error() != 0 && names.error() != ENOENT) return give_up(names.error(), ""), false;
     if (name == nullptr && !entered && !leave()) return false;
   }
   return true;
@@ -132,8 +138,11 @@ bool Remover::leave() {
   const int parent = levels_.empty() ? place_.directory.get() : levels_.back().directory.get();
   // Not empty: something was made in it meanwhile.
   if (unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
-    if (errno != ENOTEMPTY && errno != EEXIST) return give_up(errno, name.c_str()), false;
-    return enter(parent, name.c_str());
+    const int error = errno;
+    const bool filled = error == ENOTEMPTY || error == EEXIST;
+    if (filled && ++refilled_ <= kMostRefilled) return enter(parent, name.c_str());
+    give_up(error, levels_.empty() ? "" : name.c_str());
+    return false;
   }
   if (!levels_.empty()) return true;
   succeed({});

@@ -59,6 +59,9 @@ class Remover final : public OpenCall, private Alarm {
  private:
   static constexpr int kPerTurn = 128;
   static constexpr size_t kMaxDepth = 1024;
+  // Directories that were found not empty once they had been emptied: what makes files faster than
+  // they are removed, or hides them, must not keep the agent busy for ever.
+  static constexpr int kMostRefilled = 100;
 
   // A directory being emptied; its own parent is the level above, or place_.directory.
   struct Level {
@@ -73,6 +76,7 @@ class Remover final : public OpenCall, private Alarm {
   void give_up(int error, const char* name);
 
   bool recursive_;
+  int refilled_ = 0;
   Place place_;
   std::vector<Level> levels_;
 };

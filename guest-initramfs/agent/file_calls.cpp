@@ -109,6 +109,7 @@ int FileWriter::open_file() {
 
 // The file keeps mode and owner of what it replaces, unless the host says otherwise.
 int FileWriter::open_temporary() {
+  if (path().ends_with('/')) return EISDIR;
   place_ = place_of(context_.root.directory.get(), path());
   if (place_.error != 0) return place_.error;
   const int directory = place_.directory.get();
@@ -167,6 +168,8 @@ int FileWriter::write_all(std::span<const std::byte> bytes) {
     const ssize_t put = write(file_.get(), bytes.data(), bytes.size());
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return errno;
+    // Some files of /proc take nothing and say nothing.
+    if (put == 0) return EIO;
     bytes = bytes.subspan(static_cast<size_t>(put));
   }
   return 0;

@@ -38,6 +38,22 @@ UniqueFd open_path(const RootFs& root, const wire::Call& call) {
   return open_in_root(root.directory.get(), call.path, O_PATH | (follow ? 0 : O_NOFOLLOW));
 }
 
+// A file's time may lie beyond what nanoseconds in 64 bits can say.
+int64_t nanoseconds(const timespec& time) {
+  int64_t value = 0;
+  if (__builtin_mul_overflow(int64_t{time.tv_sec}, kNanoseconds, &value) ||
+      __builtin_add_overflow(value, int64_t{time.tv_nsec}, &value))
+    return time.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+  return value;
+}
+
+// Whatever the agent's umask is. By descriptor: a command may have put a link in its place.
+Answer set_new_mode(const Place& place, mode_t mode) {
+  const UniqueFd made(openat(place.directory.get(), place.name.c_str(),
+                             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  return answer(made ? fchmod(made.get(), mode) : -1);
+}
+
 uint64_t meminfo(std::string_view text, std::string_view key) {
   const size_t at = text.find(key);
   if (at == std::string_view::npos) return 0;
@@ -63,7 +79,7 @@ std::optional<wire::FileInfo> file_info(int directory, const char* name) {
   info.inode = status.st_ino;
   info.links = status.st_nlink;
   if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode)) info.device = status.st_rdev;
-  info.mtime_ns = status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec;
+  info.mtime_ns = nanoseconds(status.st_mtim);
   if (S_ISLNK(status.st_mode)) {
     std::array<char, PATH_MAX> target;
     const ssize_t size = readlinkat(directory, name, target.data(), target.size());
@@ -88,11 +104,11 @@ Answer make_directory(const RootFs& root, const wire::Call& call) {
   if (parents)
     if (const int error = make_parents(top, call.path); error != 0) return failed(error);
   const Place place = place_of(top, call.path);
-  if (place.error != 0) return failed(parents && place.error == EBUSY ? 0 : place.error);
-  if (mkdirat(place.directory.get(), place.name.c_str(), call.mode & kPermissionBits) == 0)
-    // Whatever the agent's umask is.
-    return answer(
-        fchmodat(place.directory.get(), place.name.c_str(), call.mode & kPermissionBits, 0));
+  if (place.error == EBUSY) return failed(parents ? 0 : EEXIST);
+  if (place.error != 0) return failed(place.error);
+  const mode_t mode = call.mode & kPermissionBits;
+  if (mkdirat(place.directory.get(), place.name.c_str(), mode) == 0)
+    return set_new_mode(place, mode);
   if (errno != EEXIST || !parents) return failed(errno);
   return failed(open_in_root(top, call.path, O_PATH | O_DIRECTORY) ? 0 : EEXIST);
 }

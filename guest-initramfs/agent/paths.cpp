@@ -10,14 +10,26 @@
 
 namespace vmette::agent {
 
+namespace {
+
+// Renames and mounts anywhere in the system make a lookup of ".." fail with EAGAIN.
+constexpr int kMostLookups = 1000;
+
+}  // namespace
+
 UniqueFd open_in_root(int root, const std::string& path, int flags, mode_t mode) {
   open_how how{};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
   // With O_PATH nothing is opened, and other flags are an error.
   if ((flags & O_PATH) == 0) how.flags |= O_NOCTTY | O_NONBLOCK;
   how.mode = (flags & O_CREAT) != 0 ? mode : 0;
-  how.resolve = RESOLVE_IN_ROOT;
-  return UniqueFd(static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  UniqueFd file;
+  for (int i = 0; i < kMostLookups && !file; ++i) {
+    file.reset(static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+    if (!file && errno != EAGAIN) break;
+  }
+  return file;
 }
 
 Place place_of(int root, const std::string& path) {
@@ -44,8 +56,8 @@ int make_parents(int root, const std::string& path) {
   for (size_t slash = path.find('/', 1); slash != std::string::npos && slash < end;
        slash = path.find('/', slash + 1)) {
     const Place place = place_of(root, path.substr(0, slash));
-    // "." and ".." are there when what is above them is.
-    if (place.error == EINVAL) continue;
+    // The root is there, and "." and ".." are when what is above them is.
+    if (place.error == EBUSY || place.error == EINVAL) continue;
     if (place.error != 0) return place.error;
     if (mkdirat(place.directory.get(), place.name.c_str(), 0755) != 0 && errno != EEXIST)
       return errno;

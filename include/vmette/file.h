@@ -21,7 +21,7 @@ extern "C" {
 /** Values of vmette_stat_type(). */
 typedef int32_t vmette_file_type;
 enum {
-  VMETTE_FILE_UNKNOWN = 0,      /**< None of these. */
+  VMETTE_FILE_UNKNOWN = 0,      /**< None of these, or not known. */
   VMETTE_FILE_REGULAR = 1,      /**< A file with content. */
   VMETTE_FILE_DIRECTORY = 2,    /**< A directory. */
   VMETTE_FILE_SYMLINK = 3,      /**< A symbolic link. */
@@ -79,7 +79,8 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_session_exists(vmette_session* sess
                                                             const char* path, int64_t timeout_ms,
                                                             bool* out);
 /** What is in a directory, "." and ".." left out, sorted by the names' bytes. At most 64 MiB of
- * names and data, EFBIG beyond. `*out` is owned by the caller, free with vmette_listing_delete().
+ * names and data, or 524,288 entries, EFBIG beyond. An entry that the guest cannot look at is of
+ * type VMETTE_FILE_UNKNOWN. `*out` is owned by the caller, free with vmette_listing_delete().
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_session_list(vmette_session* session, const char* path,
                                                           int64_t timeout_ms, vmette_listing** out);

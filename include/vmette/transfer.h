@@ -38,14 +38,16 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_session_open_write(vmette_session* 
 VMETTE_API int vmette_transfer_fd(const vmette_transfer* transfer);
 /** The same, and from now on the caller's to close. Any thread. */
 VMETTE_API int vmette_transfer_take_fd(vmette_transfer* transfer);
-/** Closes the descriptor, if it is still there: the end of what is written. Any thread. */
+/** Closes the descriptor, if it is still there: the end of what is written; a read that is not over
+ * is given up. Any thread. */
 VMETTE_API void vmette_transfer_close_fd(vmette_transfer* transfer);
 /** Becomes readable when the transfer has succeeded or failed. Owned by the transfer; poll it, do
  * not read or close it. */
 VMETTE_API int vmette_transfer_done_fd(const vmette_transfer* transfer);
 /**
  * Waits until the transfer is over and says how it went: VMETTE_E_FILE, VMETTE_E_CANCELLED,
- * VMETTE_E_SESSION_ENDED, or VMETTE_E_DEADLINE, which leaves it going on. Any thread, any number.
+ * VMETTE_E_SESSION_ENDED, VMETTE_E_STATE (too many are open), or VMETTE_E_DEADLINE, which leaves it
+ * going on. Any thread, any number.
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_transfer_wait(const vmette_transfer* transfer,
                                                            int64_t timeout_ms);

@@ -172,7 +172,9 @@ vmette_error* vmette_session_list(vmette_session* session, const char* path, int
     CallSpec spec{named(op::kList, path), CallSpec::Content::kToSink, {}, sink};
     BOOST_OUTCOME_TRYV(ask(*session, std::move(spec), timeout_ms));
     auto listing = std::make_unique<vmette_listing>();
-    for (vmette::wire::FileInfo& entry : sink->entries())
+    auto& entries = sink->sorted();
+    listing->entries.reserve(entries.size());
+    for (vmette::wire::FileInfo& entry : entries)
       listing->entries.push_back(vmette_stat{std::move(entry)});
     *out = listing.release();
     return done();

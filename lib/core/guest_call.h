@@ -48,7 +48,7 @@ struct CallSpec {
 // Memory: at most a credit window of content, and what `bytes` or the sink hold.
 // Threads: create(), done(), the getters, take_fd() and stop() from any thread; the rest on the
 // reactor's thread only.
-class GuestCall : public GuestStream, public std::enable_shared_from_this<GuestCall> {
+class GuestCall : public GuestStream {
  public:
   static Result<std::shared_ptr<GuestCall>> create(boost::asio::io_context& io, CallSpec spec);
 

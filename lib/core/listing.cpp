@@ -9,6 +9,9 @@ namespace vmette::core {
 namespace {
 
 constexpr size_t kMostListingBytes = size_t{64} * 1024 * 1024;
+// What an entry takes here, however little the guest says of it.
+constexpr size_t kLeastEntryBytes = 128;
+static_assert(sizeof(wire::FileInfo) <= kLeastEntryBytes + 32);
 
 Error too_large(const char* operation, const std::string& path, size_t most) {
   return {Code::kFile,
@@ -33,8 +36,6 @@ Result<void> BytesSink::take(wire::Bytes bytes) {
 }
 
 Result<void> ListingSink::take(wire::Bytes bytes) {
-  total_ += bytes.size();
-  if (total_ > kMostListingBytes) return too_large(wire::op::kList, path_, kMostListingBytes);
   pending_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   size_t at = 0;
   while (pending_.size() - at >= sizeof(uint32_t)) {
@@ -46,6 +47,8 @@ Result<void> ListingSink::take(wire::Bytes bytes) {
     BOOST_OUTCOME_TRYV(
         take_entry({reinterpret_cast<const std::byte*>(pending_.data()) + at, length}));
     at += length;
+    total_ += std::max(sizeof length + length, kLeastEntryBytes);
+    if (total_ > kMostListingBytes) return too_large(wire::op::kList, path_, kMostListingBytes);
   }
   pending_.erase(0, at);
   return success();
@@ -66,8 +69,12 @@ Result<void> ListingSink::take_entry(wire::Bytes entry) {
 
 Result<void> ListingSink::end() {
   if (!pending_.empty()) return Error(Code::kGuest, "its listing ends within an entry");
-  std::ranges::sort(entries_, {}, &wire::FileInfo::name);
   return success();
+}
+
+std::vector<wire::FileInfo>& ListingSink::sorted() {
+  std::ranges::sort(entries_, {}, &wire::FileInfo::name);
+  return entries_;
 }
 
 }  // namespace vmette::core

@@ -30,8 +30,8 @@ class ListingSink final : public CallSink {
 
   Result<void> take(wire::Bytes bytes) override;
   Result<void> end() override;
-  // Sorted by name.
-  std::vector<wire::FileInfo>& entries() { return entries_; }
+  // Sorted by name, on the thread that asks: there may be many.
+  std::vector<wire::FileInfo>& sorted();
 
  private:
   Result<void> take_entry(wire::Bytes entry);

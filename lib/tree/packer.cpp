@@ -17,6 +17,15 @@ namespace {
 constexpr size_t kSmallestRoom = 64;
 constexpr int64_t kNanoseconds = 1000000000;
 
+// A file's time may lie beyond what nanoseconds in 64 bits can say.
+int64_t nanoseconds(const timespec& time) {
+  int64_t value = 0;
+  if (__builtin_mul_overflow(int64_t{time.tv_sec}, kNanoseconds, &value) ||
+      __builtin_add_overflow(value, int64_t{time.tv_nsec}, &value))
+    return time.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+  return value;
+}
+
 wire::FileInfo info_of(const struct stat& status, const char* name) {
 #ifdef __APPLE__
   const timespec& mtime = status.st_mtimespec;
@@ -29,7 +38,7 @@ wire::FileInfo info_of(const struct stat& status, const char* name) {
   info.uid = status.st_uid;
   info.gid = status.st_gid;
   info.size = S_ISREG(status.st_mode) ? static_cast<uint64_t>(status.st_size) : 0;
-  info.mtime_ns = mtime.tv_sec * kNanoseconds + mtime.tv_nsec;
+  info.mtime_ns = nanoseconds(mtime);
   return info;
 }
 

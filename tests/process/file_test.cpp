@@ -262,6 +262,15 @@ TEST_CASE("Nothing blocks on a pipe without a peer") {
   refused(machine().write_file(dir + "/p", "x"), ENXIO, dir + "/p");
 }
 
+TEST_CASE("A file that takes no bytes refuses a write, and the guest goes on") {
+  // The memory of a process that has none: write(2) answers 0 for ever, or open(2) refuses.
+  const auto written =
+      machine().write_file("/proc/2/mem", "x", FileFlags::kAppend, vmette::kKeepMode, kLong);
+  REQUIRE(!written);
+  CHECK(written.error().code() == ErrorCode::kFile);
+  CHECK(sh("echo on").out == "on\n");
+}
+
 TEST_CASE("A full disk says so with its errno") {
   const std::string dir = fresh("full");
   sh("mount -t tmpfs -o size=64k t " + dir);
