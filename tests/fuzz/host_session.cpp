@@ -1,6 +1,6 @@
-// A whole session of the library against scripted bytes of its guest: framing, the start, and the
-// streams of commands, with what the embedding program does in between. The helper is played here,
-// no machine exists. Script: one byte that says how far the start is done, then steps.
+// A whole session of the library against scripted bytes of its guest: framing, the start, the
+// streams of commands and calls, with what the embedding program does in between. The helper is
+// played here, no machine exists. Script: one byte that says how far the start is done, then steps.
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -12,19 +12,22 @@
 #include <cerrno>
 #include <csignal>
 #include <future>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "core/listing.h"
 #include "core/session.h"
+#include "host_model.h"
 #include "script.h"
 #include "vmm/line_channel.h"
 
 namespace wire = vmette::wire;
 using nlohmann::json;
 using vmette::UniqueFd;
+using vmette::core::CallSpec;
 using vmette::core::Config;
+using vmette::core::GuestCall;
 using vmette::core::HelperProcess;
 using vmette::core::MainStdio;
 using vmette::core::OutputMode;
@@ -33,6 +36,7 @@ using vmette::core::ProcessSpec;
 using vmette::core::Reactor;
 using vmette::core::Session;
 using vmette::vmm::LineChannel;
+using vmette_fuzz::HostModel;
 using vmette_fuzz::require;
 using vmette_fuzz::Script;
 using wire::Channel;
@@ -60,69 +64,26 @@ enum class Step : uint8_t {
   kHearing,  // whether the guest reads
   kHangUp,   // the guest's end is closed
   kStop,
-  kLast = kStop,
-};
-
-// What the host sends must be legal, whatever the guest does.
-class HostModel {
- public:
-  void guest_says(std::string_view bytes) {
-    feed(guest_, bytes, [this](const wire::Frame& frame) {
-      if (frame.type == Type::kCredit)
-        stdin_[frame.stream].credit += wire::decode_credit(frame.payload);
-    });
-  }
-  void host_says(std::string_view bytes) {
-    require(feed(host_, bytes, [this](const wire::Frame& frame) { take(frame); }),
-            "the host's framing is legal");
-  }
-
- private:
-  struct Stdin {
-    uint64_t credit = wire::kInitialCredit;
-    bool over = false;
-  };
-
-  // False once the bytes are no frames any more.
-  template <class Take>
-  static bool feed(wire::Decoder& decoder, std::string_view bytes, Take take) {
-    wire::Frame frame;
-    while (!bytes.empty()) {
-      const auto room = decoder.space();
-      const size_t size = std::min(room.size(), bytes.size());
-      std::copy_n(reinterpret_cast<const std::byte*>(bytes.data()), size, room.data());
-      bytes.remove_prefix(size);
-      decoder.fill(size);
-      auto status = decoder.next(frame);
-      for (; status == wire::Decoder::Status::kFrame; status = decoder.next(frame)) take(frame);
-      if (status == wire::Decoder::Status::kBroken) return false;
-    }
-    return true;
-  }
-
-  void take(const wire::Frame& frame) {
-    if (frame.type == Type::kExec) {
-      require(frame.stream > last_stream_, "streams are opened in order");
-      last_stream_ = frame.stream;
-    }
-    if (frame.type != Type::kData) return;
-    Stdin& in = stdin_[frame.stream];
-    require(frame.channel() == 0, "the host sends stdin only");
-    require(!in.over, "nothing follows the end of stdin");
-    require(frame.payload.size() <= in.credit, "the host keeps to its credit");
-    in.credit -= frame.payload.size();
-    in.over = frame.eof();
-  }
-
-  wire::Decoder host_{wire::Sender::kHost};
-  wire::Decoder guest_{wire::Sender::kGuest};
-  uint64_t last_stream_ = 0;
-  std::map<uint64_t, Stdin> stdin_;
+  kResult,  // well-formed, of the guest
+  kRefuse,
+  kEntry,
+  kCall,  // the program's
+  kMove,  // through a call's pipe
+  kCloseCall,
+  kCancel,
+  kDropCall,
+  kLast = kDropCall,
 };
 
 struct Command {
   std::shared_ptr<Process> process;
   UniqueFd ends[3];
+};
+
+struct Called {
+  std::shared_ptr<GuestCall> call;
+  std::shared_ptr<vmette::core::CallSink> sink;
+  UniqueFd end;
 };
 
 Reactor& reactor() {
@@ -151,6 +112,10 @@ class Play {
       const auto step = static_cast<Step>(script_.u8() % (static_cast<int>(Step::kLast) + 1));
       if (step < Step::kExec) {
         guest_step(step);
+      } else if (step >= Step::kResult && step < Step::kCall) {
+        guest_call_step(step);
+      } else if (step >= Step::kCall) {
+        call_step(step);
       } else {
         program_step(step);
       }
@@ -279,6 +244,111 @@ class Play {
     }
   }
 
+  void guest_call_step(Step step) {
+    const uint64_t stream = script_.u8();
+    const uint8_t shape = script_.u8();
+    if (step == Step::kResult) {
+      wire::CallResult result;
+      result.bytes = script_.u32();
+      if ((shape & 1) != 0) result.info.emplace().mode = script_.u16();
+      if ((shape & 2) != 0) result.stats.emplace().processes = script_.u16();
+      say(Type::kResult, 0, stream, wire::encode(result));
+    } else if (step == Step::kRefuse) {
+      say(Type::kError, 0, stream, wire::encode(wire::Failure{"call", shape, "/path", ""}));
+    } else {
+      wire::FileInfo info;
+      info.name = script_.bytes();
+      info.size = shape;
+      const std::string entry = wire::encode(info);
+      // In two frames when the shape says so.
+      const std::string whole = wire::encode_credit(static_cast<uint32_t>(entry.size())) + entry;
+      const size_t cut = std::min<size_t>(shape >> 1, whole.size());
+      const uint16_t more = wire::channel_flags(Channel::kStdout);
+      if (cut != 0) say(Type::kData, more, stream, std::string_view(whole).substr(0, cut));
+      say(Type::kData, wire::channel_flags(Channel::kStdout, (shape & 1) != 0), stream,
+          std::string_view(whole).substr(cut));
+    }
+  }
+
+  // One kind for each operation and each way that content takes.
+  static CallSpec call_spec(uint8_t kind) {
+    using Content = CallSpec::Content;
+    constexpr const char* kPlain[] = {wire::op::kStat,     wire::op::kMkdir, wire::op::kRemove,
+                                      wire::op::kRename,   wire::op::kChmod, wire::op::kChown,
+                                      wire::op::kSetMtime, wire::op::kStats, wire::op::kSymlink};
+    struct Moving {
+      const char* op;
+      Content content;
+    };
+    constexpr Moving kMoving[] = {{wire::op::kRead, Content::kToSink},
+                                  {wire::op::kList, Content::kToSink},
+                                  {wire::op::kWrite, Content::kFromBytes},
+                                  {wire::op::kRead, Content::kToPipe},
+                                  {wire::op::kWrite, Content::kFromPipe}};
+    constexpr size_t kKinds = std::size(kPlain) + std::size(kMoving);
+    CallSpec spec;
+    spec.call.path = "/path";
+    spec.call.to = "/to";
+    const size_t chosen = kind % kKinds;
+    if (chosen < std::size(kPlain)) {
+      spec.call.op = kPlain[chosen];
+      return spec;
+    }
+    const Moving& moving = kMoving[chosen - std::size(kPlain)];
+    spec.call.op = moving.op;
+    spec.content = moving.content;
+    return spec;
+  }
+
+  void open_call() {
+    CallSpec spec = call_spec(script_.u8());
+    const size_t size = script_.u16() * size_t{16};
+    if (spec.content == CallSpec::Content::kFromBytes) spec.bytes.assign(size, 'w');
+    if (spec.content == CallSpec::Content::kToSink && spec.call.op == wire::op::kRead)
+      spec.sink = std::make_shared<vmette::core::BytesSink>("/path", size);
+    if (spec.call.op == wire::op::kList)
+      spec.sink = std::make_shared<vmette::core::ListingSink>("/path");
+    Called called;
+    called.sink = spec.sink;
+    auto made = session_->begin_call(std::move(spec));
+    if (!made) return;
+    called.call = made.value();
+    called.end = called.call->take_fd();
+    if (called.end) fcntl(called.end.get(), F_SETFL, O_NONBLOCK);
+    calls_.push_back(std::move(called));
+  }
+
+  void call_step(Step step) {
+    if (step == Step::kCall) {
+      if (calls_.size() < 8) open_call();
+      return;
+    }
+    const uint8_t which = script_.u8();
+    if (calls_.empty()) return;
+    Called& called = calls_[which % calls_.size()];
+    if (step == Step::kMove) {
+      std::string bytes(script_.u16() + size_t{1}, 'm');
+      const int fd = called.end.get();
+      // A pipe's end does one or the other.
+      if (fd >= 0 && write(fd, bytes.data(), bytes.size()) < 0 && errno == EBADF)
+        (void)!read(fd, bytes.data(), bytes.size());
+    } else if (step == Step::kCloseCall) {
+      called.end.reset();
+    } else {
+      // As a handle that is deleted does.
+      called.call->stop();
+      session_->post([call = called.call] {
+        call->cancel(vmette::core::Error(vmette::core::Code::kCancelled, "given up"));
+      });
+      if (step == Step::kCancel) return;
+      called.end.reset();
+      turn();
+      require(called.call->done().wait(0), "a call that is given up is over");
+      std::swap(called, calls_.back());
+      calls_.pop_back();
+    }
+  }
+
   void exec() {
     const uint8_t shape = script_.u8();
     ProcessSpec spec;
@@ -344,7 +414,8 @@ class Play {
     }
   }
 
-  // However far it came, the session ends at once when it is killed, and with it every command.
+  // However far it came, the session ends at once when it is killed, and with it every command and
+  // call.
   void end() {
     session_->request_kill();
     turn();
@@ -362,6 +433,14 @@ class Play {
           "no command is waited for after its session");
       require(process->exit() || process->failure(), "a command says how it ended");
     }
+    for (const Called& called : calls_) {
+      require(called.call->done().wait(0), "no call is waited for after its session");
+      const auto outcome = called.call->outcome();
+      require(outcome.has_value(), "a call that is over has an outcome");
+      if (*outcome && called.call->bytes() != 0)
+        require(outcome->value().bytes == called.call->bytes(), "a success moved all of it");
+      require(*outcome || !outcome->error().message.empty(), "a call that failed says why");
+    }
   }
 
   Script script_;
@@ -373,6 +452,7 @@ class Play {
   HostModel model_;
   std::vector<Command> commands_;
   std::vector<std::shared_ptr<Process>> dropped_;
+  std::vector<Called> calls_;
 };
 
 }  // namespace

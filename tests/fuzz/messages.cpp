@@ -6,6 +6,7 @@
 #include <span>
 
 #include "script.h"
+#include "wire/calls.h"
 #include "wire/codec.h"
 
 namespace wire = vmette::wire;
@@ -73,5 +74,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   round_trip<wire::Signal>(payload);
   round_trip<wire::WindowSize>(payload);
   round_trip<wire::Shutdown>(payload);
+  round_trip<wire::Call>(payload);
+  round_trip<wire::FileInfo>(payload);
+  round_trip<wire::CallResult>(payload);
   return 0;
 }

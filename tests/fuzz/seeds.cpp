@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "wire/calls.h"
 #include "wire/codec.h"
 #include "wire/messages.h"
 
@@ -81,6 +82,12 @@ void messages() {
   put("messages", "signal", whole + encode(wire::Signal{15, wire::SignalScope::kTree}));
   put("messages", "window_size", whole + encode(wire::WindowSize{1, 2}));
   put("messages", "shutdown", whole + encode(wire::Shutdown{500}));
+  wire::Call call{"write", "/\xff", "/to", 127, 0644, 5, 6, 7, 8, -9};
+  put("messages", "call", whole + encode(call));
+  wire::FileInfo info{"\xff", 0120777, 1, 2, 3, 4, 5, 6, 7, -8, "target"};
+  put("messages", "file_info", whole + encode(info));
+  put("messages", "call_result",
+      whole + encode(wire::CallResult{9, info, wire::GuestStats{1, 2, 3, {4, 5, 6}, 7, 8, 9}}));
   put("messages", "too_deep", whole + std::string(20, '\x81'));
   put("messages", "huge_list", whole + "\x9b\x7f\xff\xff\xff\xff\xff\xff\xff");
   put("messages", "indefinite", whole + "\xbf\x61\x61\x01\xff");
@@ -143,8 +150,19 @@ enum Host {
   kPause,
   kHearing,
   kHangUp,
-  kStop
+  kStop,
+  kResult,
+  kRefuse,
+  kEntry,
+  kCall,
+  kMove,
+  kCloseCall,
+  kCancel,
+  kDropCall
 };
+
+// Kinds of a call, by number in host_session.cpp.
+enum CallKind { cStat, cStats = 7, cRead = 9, cList, cWrite, cOpenRead, cOpenWrite };
 
 void host_session() {
   const auto put_script = [](const char* name, const std::string& script) {
@@ -192,6 +210,38 @@ void host_session() {
   put_script("deaf", run + b({kHearing, 0, kWriteStdin, 0, 255, 255, kHearing, 1, kStop, 0, kFrame,
                               0, 6, 0, 0, 0, 0}));
   put_script("hang_up", run + b({kHangUp, 0}));
+  const std::string eof = b({kData, 1, 1, 1, 0, 0});
+  put_script("call_stat", b({2, kCall, cStat, 0, 0, kResult, 1, 1, 0, 0, 0, 0, 7, 1}));
+  put_script("call_stats", b({2, kCall, cStats, 0, 0, kResult, 1, 2, 0, 0, 0, 0, 9, 0}));
+  put_script("call_refused", b({2, kCall, cOpenWrite, 0, 0, kMove, 0, 9, 0, kRefuse, 1, 28}));
+  put_script("call_read", b({2, kCall, cRead, 0, 16, kData, 1, 1, 0, 9, 0}) + eof +
+                              b({kResult, 1, 0, 9, 0, 0, 0}));
+  put_script("call_read_too_large",
+             b({2, kCall, cRead, 1, 0, kData, 1, 1, 0, 99, 0, kRefuse, 1, 125}));
+  put_script("call_list", b({2, kCall, cList, 0, 0, kEntry, 1, 8}) + sized("name") +
+                              b({kEntry, 1, 1}) + sized("last") + b({kResult, 1, 0, 0, 0, 0, 0}));
+  put_script("call_list_leads_away", b({2, kCall, cList, 0, 0, kEntry, 1, 0}) + sized("../up"));
+  put_script("call_write", b({2, kCall, cWrite, 0, 64, kCredit, 1,       0, 0, 0, 2, 0,  kCredit,
+                              1, 0,     0,      0, 2,  0,       kResult, 1, 0, 0, 0, 16, 0}));
+  put_script("call_result_early", b({2, kCall, cWrite, 0, 64, kResult, 1, 0, 0, 0, 4, 0}));
+  put_script("call_open_read",
+             b({2,   kCall, cOpenRead, 0, 0, kData, 1,   1,   0,     255, 255, kMove, 0,
+                255, 255,   kData,     1, 1, 0,     255, 255, kMove, 0,   255, 255}) +
+                 eof + b({kResult, 1, 0, 254, 255, 1, 0}));
+  put_script("call_open_read_closed",
+             b({2, kCall, cOpenRead, 0, 0, kCloseCall, 0, kData, 1, 1, 0, 9, 0, kRefuse, 1, 125}));
+  put_script("call_open_write", b({2, kCall, cOpenWrite, 0, 0,       kMove, 0, 8,  0, kMove, 0,
+                                   8, 0,     kCloseCall, 0, kResult, 1,     0, 18, 0, 0,     0}));
+  put_script("call_open_write_cancelled",
+             b({2, kCall,      cOpenWrite, 0,       0, kMove, 0,     8,     0, kCancel,
+                0, kCloseCall, 0,          kRefuse, 1, 125,   kCall, cStat, 0, 0}));
+  put_script("call_dropped",
+             b({2,         kCall, cOpenRead, 0, 0, kData, 1,   1,   0,       255, 255,
+                kDropCall, 0,     kData,     1, 1, 0,     255, 255, kRefuse, 1,   125}));
+  put_script("call_deaf", b({2,   kHearing, 0,     kCall, cOpenWrite, 0,   0,        kCall, cWrite,
+                             255, 255,      kMove, 0,     255,        255, kHearing, 1,     kStop,
+                             0,   kFrame,   0,     6,     0,          0,   0,        0}));
+  put_script("call_violated", b({2, kCall, cStat, 0, 0, kData, 1, 1, 0, 9, 0}));
   put_script("orderly_stop", run + b({kStop, 50, kFrame, 0, 6, 0, 0, 0, 0}));
 }
 

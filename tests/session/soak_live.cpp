@@ -1,6 +1,6 @@
 // Random operations on live sessions from several threads: commands of every kind, their streams,
-// signals, sizes, timeouts, and the session paused, resumed and at last killed under them. Stops at
-// the first thing that is not as it should be.
+// signals, sizes, timeouts, files and transfers, and the session paused, resumed and at last killed
+// under them. Stops at the first thing that is not as it should be.
 //   soak_live SECONDS [SEED]
 #include <fcntl.h>
 #include <poll.h>
@@ -25,9 +25,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using vmette::Exec;
+using vmette::FileFlags;
 using vmette::Process;
 using vmette::Session;
 using vmette::Stream;
+using vmette::Transfer;
 
 // Past anything that a slow host takes: reaching it is a hang.
 constexpr milliseconds kHang{180'000};
@@ -48,13 +50,16 @@ struct Live {
 
 class Worker {
  public:
-  Worker(Live& live, unsigned seed) : live_(live), random_(seed) {}
+  Worker(Live& live, unsigned seed, int number)
+      : live_(live), random_(seed), own_("/tmp/worker" + std::to_string(number)) {}
 
   void run() {
     using Operation = void (Worker::*)();
     constexpr Operation kOperations[] = {
         &Worker::captured,  &Worker::through_cat, &Worker::signalled, &Worker::terminal,
-        &Worker::timed_out, &Worker::dropped,     &Worker::refused,   &Worker::cut_short};
+        &Worker::timed_out, &Worker::dropped,     &Worker::refused,   &Worker::cut_short,
+        &Worker::one_file,  &Worker::streamed,    &Worker::given_up,  &Worker::disorder,
+        &Worker::disorder,  &Worker::disorder};
     while (!live_.ending) {
       (this->*kOperations[below(std::size(kOperations))])();
       ++live_.done;
@@ -94,8 +99,7 @@ class Worker {
     if (!holds(made, "cat")) return;
     Process& process = made.value();
     fcntl(process.fd(Stream::kStdin), F_SETFL, O_NONBLOCK);
-    std::string sent(below(400'000), '\0');
-    for (char& byte : sent) byte = static_cast<char>(random_());
+    const std::string sent = random_bytes(400'000);
     std::string got;
     for (size_t written = 0;;) {
       pollfd items[2] = {{process.fd(Stream::kStdin), POLLOUT, 0},
@@ -184,8 +188,151 @@ class Worker {
     if (waited(process, "yes")) expect(process.term_signal() == SIGPIPE, "yes met no SIGPIPE");
   }
 
+  std::string random_bytes(size_t most) {
+    std::string bytes(below(most), '\0');
+    for (char& byte : bytes) byte = static_cast<char>(random_());
+    return bytes;
+  }
+
+  FileFlags write_flags() {
+    auto flags = FileFlags::kParents;
+    if (below(2) == 0) flags = flags | FileFlags::kAtomic;
+    return flags;
+  }
+
+  // A file of the worker's own, in one piece.
+  void one_file() {
+    const std::string path = own_ + "/file";
+    const std::string bytes = random_bytes(300'000);
+    if (!holds(live_.session.write_file(path, bytes, write_flags(), VMETTE_MODE_KEEP, kHang),
+               "write"))
+      return;
+    const auto info = live_.session.stat(path, FileFlags::kNone, kHang);
+    if (holds(info, "stat")) expect(info.value().size() == bytes.size(), "a file of another size");
+    const auto back = live_.session.read_file(path, bytes.size(), kHang);
+    if (holds(back, "read")) expect(back.value().data() == bytes, "a file of other bytes");
+    const auto names = live_.session.list(own_, kHang);
+    if (holds(names, "list")) expect(names.value().size() == 1, "a file too many");
+    (void)holds(live_.session.remove(own_, FileFlags::kRecursive, kHang), "remove");
+  }
+
+  // Moves what it can without waiting; false when the other side takes nothing any more.
+  static bool write_some(int fd, std::string_view bytes, size_t& written) {
+    pollfd item{fd, POLLOUT, 0};
+    if (poll(&item, 1, static_cast<int>(kHang.count())) <= 0) fail("a write: nothing moves");
+    const ssize_t put =
+        write(fd, bytes.data() + written, std::min<size_t>(bytes.size() - written, 65536));
+    if (put > 0) written += static_cast<size_t>(put);
+    return put >= 0 || errno == EAGAIN;
+  }
+  static bool read_more(int fd, std::string& bytes) {
+    pollfd item{fd, POLLIN, 0};
+    if (poll(&item, 1, static_cast<int>(kHang.count())) <= 0) fail("a read: nothing moves");
+    return read_some(fd, bytes);
+  }
+
+  // Several MiB, out and in, at times with a little more than a pipe between two looks.
+  void streamed() {
+    const std::string path = own_ + "/stream";
+    const std::string bytes = random_bytes(below(4) == 0 ? 6'000'000 : 600'000);
+    auto in = live_.session.open_write(path, write_flags());
+    if (!holds(in, "open_write")) return;
+    fcntl(in.value().fd(), F_SETFL, O_NONBLOCK);
+    size_t written = 0;
+    while (written < bytes.size() && write_some(in.value().fd(), bytes, written)) {
+    }
+    in.value().close_fd();
+    if (!holds(in.value().wait(kHang), "a streamed write")) return;
+    expect(in.value().bytes() == bytes.size(), "a streamed write of other bytes");
+    const size_t from = below(bytes.size() + 1);
+    auto out = live_.session.open_read(path, from);
+    if (!holds(out, "open_read")) return;
+    std::string back;
+    while (read_more(out.value().fd(), back)) {
+    }
+    if (holds(out.value().wait(kHang), "a streamed read"))
+      expect(back == bytes.substr(from), "a streamed read of other bytes");
+    (void)holds(live_.session.remove(own_, FileFlags::kRecursive, kHang), "remove");
+  }
+
+  void given_up() {
+    give_up_one();
+    // The guest has heard of that when it hears of this.
+    (void)live_.session.remove(own_, FileFlags::kRecursive, kHang);
+  }
+
+  // Cancelled, closed or deleted in the middle.
+  void give_up_one() {
+    const bool reads = below(2) == 0;
+    auto made = reads ? live_.session.open_read("/dev/zero", 0, 1 + below(8'000'000))
+                      : live_.session.open_write(own_ + "/given-up", write_flags());
+    if (!holds(made, "a transfer to give up")) return;
+    Transfer& transfer = made.value();
+    const std::string bytes(below(3'000'000), 'g');
+    fcntl(transfer.fd(), F_SETFL, O_NONBLOCK);
+    std::string got;
+    size_t moved = 0;
+    while (reads ? got.size() < bytes.size() && read_more(transfer.fd(), got)
+                 : moved < bytes.size() && write_some(transfer.fd(), bytes, moved)) {
+    }
+    const size_t how = below(4);
+    if (how == 0) return;  // deleted
+    if (how == 1 && reads) {
+      transfer.close_fd();
+    } else {
+      transfer.cancel();
+      if (how == 2) transfer.close_fd();
+    }
+    const auto done = transfer.wait(kHang);
+    if (done) return;
+    expect(done.error().code() == vmette::ErrorCode::kCancelled,
+           "given up, and said: " + std::string(done.error().message()));
+  }
+
+  // All workers at once on few names: whatever the guest says is right, but it answers.
+  void disorder() {
+    const auto name = [&] {
+      std::string path = "/tmp/shared/" + std::to_string(below(4));
+      for (size_t i = below(3); i > 0; --i) path += "/" + std::to_string(below(4));
+      return path;
+    };
+    Session& session = live_.session;
+    switch (below(10)) {
+      case 0:
+        return answered(session.write_file(name(), random_bytes(2'000),
+                                           write_flags() | FileFlags::kExclusive, 0600, kHang));
+      case 1:
+        return answered(session.read_file(name(), 1'000, kHang));
+      case 2:
+        return answered(session.list(name(), kHang));
+      case 3:
+        return answered(session.mkdir(name(), 0755, FileFlags::kParents, kHang));
+      case 4:
+        return answered(session.remove(name(), FileFlags::kRecursive, kHang));
+      case 5:
+        return answered(session.rename(name(), name(), FileFlags::kNone, kHang));
+      case 6:
+        return answered(session.symlink("../" + std::to_string(below(4)), name(), kHang));
+      case 7:
+        return answered(session.chmod(name(), 0700, kHang));
+      case 8:
+        return answered(session.exists(name(), milliseconds(below(20))));
+      default:
+        return answered(session.stats(kHang));
+    }
+  }
+
+  template <class T>
+  void answered(const vmette::result<T>& result) {
+    if (result || result.error().code() == vmette::ErrorCode::kFile ||
+        result.error().code() == vmette::ErrorCode::kDeadline)
+      return;
+    (void)holds(result, "a call");
+  }
+
   Live& live_;
   std::mt19937 random_;
+  const std::string own_;
 };
 
 // Pauses of random length, until the round is over.
@@ -210,7 +357,7 @@ unsigned one_round(Clock::time_point until, std::mt19937& random) {
     fail("start: " + std::string(started.error().message()));
   std::vector<std::thread> threads;
   for (int i = 0; i < kWorkers; ++i)
-    threads.emplace_back([&live, seed = random()] { Worker(live, seed).run(); });
+    threads.emplace_back([&live, seed = random(), i] { Worker(live, seed, i).run(); });
   pause_and_resume(live, std::min<Clock::time_point>(until, Clock::now() + kRound), random);
   live.ending = true;
   const bool orderly = random() % 2 == 0;
