@@ -175,6 +175,23 @@ TEST_CASE("A removal under which files are made again and again comes to an end"
   CHECK((error == 0 || error == ENOTEMPTY));
 }
 
+TEST_CASE("A lookup through .. does not fail because something else is renamed") {
+  Bench bench;
+  fs::create_directories(bench.at("a/b"));
+  touch(bench.at("a/f"));
+  fs::create_directories(bench.at("x"));
+  std::atomic<int> renames{0};
+  const Meddler renamer([&renames, from = bench.at("x"), to = bench.at("y")] {
+    (void)rename(from.c_str(), to.c_str());
+    (void)rename(to.c_str(), from.c_str());
+    ++renames;
+  });
+  const UniqueFd root(open(bench.at("").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  int failures = 0;
+  while (renames < 5000) failures += open_in_root(root.get(), "/a/b/../b/../f", O_PATH) ? 0 : 1;
+  CHECK(failures == 0);
+}
+
 TEST_CASE("The mode of a new directory is not given to what a command puts in its place") {
   Bench bench;
   touch(bench.at("victim"));
