@@ -200,8 +200,10 @@ void Unpacker::take_piece() {
 size_t Unpacker::take_content(std::span<const std::byte> bytes) {
   const size_t size = std::min<uint64_t>(bytes.size(), left_);
   const ssize_t put = pwrite(file_.get(), bytes.data(), size, static_cast<off_t>(offset_));
-  if (put < 0) {
-    if (errno != EINTR) fail(errno);
+  if (put <= 0) {
+    // No file that is worth the name takes nothing.
+    if (put == 0) fail(EIO);
+    if (put < 0 && errno != EINTR) fail(errno);
     return 0;
   }
   const auto done = static_cast<uint64_t>(put);

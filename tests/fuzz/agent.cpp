@@ -1,5 +1,6 @@
-// The guest agent's frame dispatch and its streams against scripted bytes of a host, with commands
-// that are played here (agent_machine.h). Script: one byte that says whether the set-up is done,
+// The guest agent's frame dispatch, its streams and its calls against scripted bytes of a host,
+// with commands that are played here (agent_machine.h) and files that nobody else sees
+// (private_files.h). Script: one byte that says whether the set-up is done,
 // then steps.
 #include <pthread.h>
 #include <signal.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,7 +18,9 @@
 
 #include "agent.h"
 #include "agent_machine.h"
+#include "private_files.h"
 #include "script.h"
+#include "wire/calls.h"
 #include "wire/messages.h"
 
 namespace wire = vmette::wire;
@@ -46,14 +50,15 @@ enum class Step : uint8_t {
   kExit,
   kFailNext,  // the next command cannot be started
   kHearing,   // whether the host reads
-  kLast = kHearing,
+  kCall,      // of the host again
+  kLast = kCall,
 };
 
 // What the agent sends must be legal, whatever the host does. It follows both directions.
 class AgentModel {
  public:
-  // Returns how many of the bytes may go to the agent: a CALL works on files, and this is no
-  // machine.
+  // Returns how many of the bytes may go to the agent: a CALL works on files, which must be private
+  // ones.
   size_t host_says(std::string_view bytes) {
     size_t taken = 0;
     while (taken < bytes.size() && !host_broken_) {
@@ -64,8 +69,11 @@ class AgentModel {
       wire::Frame frame;
       auto status = host_.next(frame);
       for (; status == wire::Decoder::Status::kFrame; status = host_.next(frame)) {
-        if (frame.type == Type::kCall) return taken;
-        if (frame.type == Type::kExec) streams_[frame.stream].asked = true;
+        if (frame.type == Type::kCall && !vmette_fuzz::confined()) return taken;
+        if (frame.type == Type::kCall && !streams_[frame.stream].asked)
+          streams_[frame.stream].call = true;
+        if (frame.type == Type::kExec || frame.type == Type::kCall)
+          streams_[frame.stream].asked = true;
         if (frame.type == Type::kCredit && frame.channel() < 3)
           streams_[frame.stream].credit[frame.channel()] += wire::decode_credit(frame.payload);
       }
@@ -91,17 +99,20 @@ class AgentModel {
 
  private:
   struct Stream {
-    bool asked = false;     // EXEC was sent
+    bool asked = false;  // EXEC or CALL was sent
+    bool call = false;
     bool answered = false;  // STARTED or ERROR came
     bool running = false;
     uint64_t credit[3] = {wire::kInitialCredit, wire::kInitialCredit, wire::kInitialCredit};
     bool over[3] = {false, false, false};
+    uint64_t sent = 0;  // by a call
   };
 
   void take(const wire::Frame& frame) {
     if (frame.stream == 0) return;
     Stream& stream = streams_[frame.stream];
     require(stream.asked, "the agent answers what was asked");
+    if (stream.call) return take_of_call(stream, frame);
     switch (frame.type) {
       case Type::kStarted:
       case Type::kError:
@@ -120,6 +131,29 @@ class AgentModel {
         return;
       default:
         require(false, "nothing else comes on a command's stream");
+    }
+  }
+
+  static void take_of_call(Stream& stream, const wire::Frame& frame) {
+    require(!stream.answered, "the answer is the last of a call");
+    stream.answered = frame.type == Type::kResult || frame.type == Type::kError;
+    if (frame.type == Type::kResult) {
+      const auto result = wire::decode<wire::CallResult>(frame.payload);
+      require(result.value.has_value(), "a RESULT decodes");
+      require(stream.sent == 0 || (stream.over[1] && result.value->bytes == stream.sent),
+              "a RESULT comes after the content and counts it");
+    } else if (frame.type == Type::kData) {
+      const size_t size = frame.payload.size();
+      require(frame.channel() == 1 && !stream.over[1], "content comes once, on one channel");
+      require(size <= stream.credit[1], "a call keeps to its credit");
+      stream.credit[1] -= size;
+      stream.sent += size;
+      stream.over[1] = frame.eof();
+    } else if (frame.type == Type::kCredit) {
+      require(frame.channel() == 0, "a call grants credit for what comes");
+    } else {
+      require(frame.type == Type::kError, "nothing else comes on a call's stream");
+      require(wire::decode<wire::Failure>(frame.payload).value.has_value(), "an ERROR decodes");
     }
   }
 
@@ -159,7 +193,7 @@ class Play {
   void run() {
     while (!script_.over()) {
       const auto step = static_cast<Step>(script_.u8() % (static_cast<int>(Step::kLast) + 1));
-      if (step < Step::kPrint) {
+      if (step < Step::kPrint || step == Step::kCall) {
         host_step(step);
       } else if (step < Step::kFailNext) {
         command_step(step);
@@ -222,7 +256,35 @@ class Play {
     say(Type::kExec, 0, ++last_stream_, wire::encode(request));
   }
 
+  // Few names, so that they meet.
+  std::string path() {
+    constexpr const char* kNames[] = {"a", "b", "..", "etc/passwd"};
+    std::string path;
+    uint8_t shape = script_.u8();
+    for (; shape != 0; shape >>= 3) path += std::string("/") + kNames[shape & 3];
+    return path.empty() ? "/" : path;
+  }
+
+  void call() {
+    constexpr const char* kOperations[] = {
+        wire::op::kStat,  wire::op::kList,   wire::op::kRead,     wire::op::kWrite,
+        wire::op::kMkdir, wire::op::kRemove, wire::op::kRename,   wire::op::kSymlink,
+        wire::op::kChmod, wire::op::kChown,  wire::op::kSetMtime, wire::op::kStats,
+        wire::op::kPack,  wire::op::kUnpack};
+    wire::Call request;
+    request.op = kOperations[script_.u8() % std::size(kOperations)];
+    request.flags = script_.u8();
+    request.path = path();
+    request.to = path();
+    request.mode = 0700;
+    request.uid = 1;
+    request.mtime_ns = -1;
+    request.offset = request.flags;
+    say(Type::kCall, 0, ++last_stream_, wire::encode(request));
+  }
+
   void host_step(Step step) {
+    if (step == Step::kCall) return call();
     if (step == Step::kRaw) return say(script_.bytes());
     if (step == Step::kExec) return exec();
     const uint64_t stream = script_.u8();

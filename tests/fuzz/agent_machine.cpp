@@ -15,6 +15,7 @@
 #include "machine.h"
 #include "modules.h"
 #include "power_off.h"
+#include "private_files.h"
 #include "root_fs.h"
 #include "script.h"
 #include "spawn.h"
@@ -27,15 +28,27 @@ namespace {
 // No system has that many processes, so that no signal meant for a command can reach anybody.
 constexpr pid_t kFirstPid = 0x3f000000;
 
-// The commands' root: a folder with nothing in it but accounts, removed at the end.
+void put(int root, const char* name, std::string_view text) {
+  const vmette::UniqueFd file(openat(root, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+  vmette_fuzz::require(
+      write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()),
+      "the root can be filled");
+}
+
+void put_accounts(int root) {
+  vmette_fuzz::require(mkdirat(root, "etc", 0755) == 0, "there is an empty root");
+  put(root, "etc/passwd", "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n");
+  put(root, "etc/group", "root:x:0:\nuser:x:1000:\nextra:x:7:user\n");
+}
+
+// The commands' root where there can be no private one: a folder with nothing in it but accounts,
+// removed at the end.
 class RootFolder {
  public:
   RootFolder() {
     vmette_fuzz::require(mkdtemp(path_) != nullptr, "there is a folder for the root");
     fd_.reset(open(path_, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    vmette_fuzz::require(fd_.valid() && mkdirat(fd_.get(), "etc", 0755) == 0, "it can be opened");
-    put("etc/passwd", "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n");
-    put("etc/group", "root:x:0:\nuser:x:1000:\nextra:x:7:user\n");
+    put_accounts(fd_.get());
   }
   ~RootFolder() {
     for (const char* name : {"etc/passwd", "etc/group"}) unlinkat(fd_.get(), name, 0);
@@ -47,13 +60,6 @@ class RootFolder {
   }
 
  private:
-  void put(const char* name, std::string_view text) const {
-    const vmette::UniqueFd file(openat(fd_.get(), name, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
-    vmette_fuzz::require(
-        write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()),
-        "the root can be filled");
-  }
-
   char path_[32] = "/tmp/vmette-fuzz-XXXXXX";
   vmette::UniqueFd fd_;
 };
@@ -109,12 +115,17 @@ SpawnResult spawn(const SpawnRequest& request) {
 }
 
 RootFs set_up_root(const wire::Setup& setup, Modules&, Uevents&, std::vector<wire::Step>& steps) {
-  static const RootFolder folder;
   if (setup.root.kind == wire::RootKind::kBlock)
     throw SetupError("mount", ENODEV, setup.root.source, "there is no such disk");
   steps.push_back({"root", uptime_us()});
   RootFs root;
-  root.directory = folder.duplicate();
+  if (vmette_fuzz::confined()) {
+    root.directory = vmette_fuzz::empty_file_system();
+    put_accounts(root.directory.get());
+  } else {
+    static const RootFolder folder;
+    root.directory = folder.duplicate();
+  }
   return root;
 }
 

@@ -261,8 +261,47 @@ enum Agent {
   aCloseEnd,
   aExit,
   aFailNext,
-  aHearing
+  aHearing,
+  aCall
 };
+
+// Operations of a call, by number in agent.cpp. A path is an octal number, read from its end: 1 is
+// b, 2 is .. and 3 is etc/passwd, a 0 with something in front of it is a.
+enum AgentCall {
+  oStat,
+  oList,
+  oRead,
+  oWrite,
+  oMkdir,
+  oRemove,
+  oRename,
+  oSymlink,
+  oChmod,
+  oChown,
+  oSetMtime,
+  oStats,
+  oPack,
+  oUnpack
+};
+
+std::string tree_entry(const std::string& name, uint32_t mode, const std::string& target = "") {
+  wire::FileInfo info;
+  info.name = name;
+  info.mode = mode;
+  info.target = target;
+  const std::string bytes = encode(info);
+  return wire::encode_credit(static_cast<uint32_t>(bytes.size())) + bytes;
+}
+
+// A directory with a file, a link and a directory in it.
+std::string small_tree() {
+  const std::string up = tree_entry("", 0);
+  const auto piece = [](int offset, int length) {
+    return b({offset, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0});
+  };
+  return tree_entry("", 040755) + tree_entry("f", 0100644) + piece(5, 3) + "abc" + piece(9, 0) +
+         tree_entry("l", 0120777, "/etc/passwd") + tree_entry("d", 040700) + up + up;
+}
 
 void agent() {
   const auto put_script = [](const char* name, const std::string& script) {
@@ -301,6 +340,24 @@ void agent() {
                       aPrint,   0, 0,      255, 255, aData, 1,   1,      9, 0, aHearing, 1}));
   put_script("shutdown", run + b({aPrint, 0, 0, 9, 0, aShutdown, 1, 9, 0, aExit, 0, 1}));
   put_script("out_of_order", run + b({aRaw}) + sized(frame(Type::kExec, 1, encode(full_exec()))));
+  put_script("call_without_setup", b({0, aCall, oStat, 0, 1, 0}));
+  const std::string made = b({1, aCall, oWrite, 2, 1, 0, aData, 1, 1, 200, 0});
+  put_script("call_write", made + b({aCall, oStat, 0, 1, 0}));
+  put_script("call_write_atomic", b({1, aCall, oWrite, 32 + 2, 011, 0, aData, 1, 0, 9, 0, aClose, 1,
+                                     0, aCall, oList, 0, 1, 0}));
+  put_script("call_read", made + b({aCall, oRead, 0, 1, 0, aCall, oRead, 9, 1, 0}));
+  put_script("call_list", b({1, aCall, oList, 0, 0, 0}));
+  put_script("call_tree",
+             b({1, aCall, oMkdir,  2, 0111, 0, aCall, oSymlink, 0, 022, 1, aCall, oRename,   0, 011,
+                2, aCall, oChmod,  0, 1,    0, aCall, oChown,   1, 1,   0, aCall, oSetMtime, 1, 1,
+                0, aCall, oRemove, 4, 1,    0, aCall, oStats,   0, 0,   0}));
+  put_script("call_pack", made + b({aCall, oPack, 0, 0, 0}));
+  put_script("call_unpack", b({1, aCall, oUnpack, 2, 1, 0, aRaw}) +
+                                sized(frame(Type::kData, 1, small_tree(),
+                                            wire::channel_flags(wire::Channel::kStdin, true))) +
+                                b({aCall, oPack, 0, 1, 0}));
+  put_script("call_read_endless",
+             made + b({aHearing, 0, aCall, oRead, 0, 1, 0, aClose, 2, 1, aHearing, 1}));
   put_script("unknown_type", run + b({aFrame, 0, 0x30, 0, 0, 0, 0}));
 }
 
