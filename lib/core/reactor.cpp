@@ -3,8 +3,10 @@
 #include <pthread.h>
 
 #include <csignal>
+#include <exception>
 #include <mutex>
 #include <system_error>
+#include <utility>
 
 namespace vmette::core {
 
@@ -19,13 +21,40 @@ Reactor::Reactor() : work_(boost::asio::make_work_guard(io_)) {
 #ifdef __linux__
       pthread_setname_np(pthread_self(), "vmette");
 #endif
-      io_.run();
+      run();
     });
   } catch (...) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     throw;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void Reactor::run() {
+  for (;;) {
+    try {
+      io_.run();
+      return;
+    } catch (const std::exception& error) {
+      tell(error.what());
+    }
+  }
+}
+
+void Reactor::tell(const std::string& what) {
+  const auto listeners = listeners_;  // they take themselves off
+  for (const auto& [who, listener] : listeners) {
+    try {
+      listener(what);
+    } catch (const std::exception&) {
+      // There is nobody left to tell.
+    }
+  }
+}
+
+void Reactor::listen_for_failure(const void* who,
+                                 std::function<void(const std::string&)> listener) {
+  listeners_[who] = std::move(listener);
 }
 
 Reactor::~Reactor() {

@@ -4,7 +4,9 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <thread>
 
 #include "core/error.h"
@@ -30,13 +32,21 @@ class Reactor {
 
   boost::asio::io_context& io() { return io_; }
   void post(std::function<void()> work) { boost::asio::post(io_, std::move(work)); }
+  // Called with a line when a handler has thrown (memory or descriptors ran out): the exception
+  // ends here and not in the host program, but what it left half done cannot be relied on any more.
+  // `who` names the listener. Reactor thread only.
+  void listen_for_failure(const void* who, std::function<void(const std::string&)> listener);
+  void stop_listening(const void* who) { listeners_.erase(who); }
   [[nodiscard]] bool on_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
   Reactor();
+  void run();
+  void tell(const std::string& what);
 
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::map<const void*, std::function<void(const std::string&)>> listeners_;
   std::thread thread_;
 };
 

@@ -158,6 +158,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void guest_lost(const std::string& why);
   void violation(const std::string& what);
   void ready_deadline_passed();
+  // A handler of some session has thrown.
+  void reactor_failed(const std::string& what);
   // The session has failed: `error` gets stage, elapsed time and console tail.
   void fail(Error error);
   // Decides the end, if nobody has, and takes the machine down.

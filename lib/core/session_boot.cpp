@@ -105,6 +105,7 @@ std::vector<wire::ShareSetup> share_setups(const Config& config,
 
 void Session::begin(HelperProcess helper) {
   self_ = shared_from_this();
+  reactor_.listen_for_failure(this, [this](const std::string& what) { reactor_failed(what); });
   // The clients are closed before the session can be freed, so they may know it by address.
   vmm_ = std::make_shared<VmmClient>(
       reactor_.io(), std::move(helper),

@@ -99,6 +99,15 @@ void Session::fail(Error error) {
   teardown();
 }
 
+void Session::reactor_failed(const std::string& what) {
+  const auto self = self_;
+  const Error error(Code::kInternal, one_line("the library could not go on: " + what));
+  if (vmm_) return fail(error);
+  reactor_.stop_listening(this);
+  fail_launch(error);
+  self_.reset();
+}
+
 void Session::finish(EndKind kind, int32_t exit_code, std::string message, Descent descent,
                      uint32_t grace_ms) {
   if (decided_) return;
@@ -149,6 +158,7 @@ void Session::publish_end() {
   }
   ready_event_.set();
   end_event_.set();
+  reactor_.stop_listening(this);
   self_.reset();
 }
 
