@@ -116,7 +116,7 @@ void Cgroups::tidy() {
   for (size_t i = std::min(retired_.size(), kPerTidy); i > 0; --i) {
     Cgroup group = std::move(retired_.front());
     retired_.pop_front();
-    sort(std::move(group));
+    keep_or_remove(std::move(group));
   }
   if (spares_.empty()) spares_.push_back(make());
 }
@@ -129,9 +129,9 @@ void Cgroups::note_changes() {
       inotify_event event;
       std::memcpy(&event, buffer + at, sizeof event);
       at += static_cast<ssize_t>(sizeof event + event.len);
-      // A queue that overflowed has lost events of any group.
+      // A queue that overflowed has lost events of any group that there is.
       if ((event.mask & IN_Q_OVERFLOW) != 0)
-        for (const Cgroup& group : retired_) changed_.insert(group.watch);
+        first_watched_ = next_ + 1;
       else if ((event.mask & IN_IGNORED) == 0)
         changed_.insert(event.wd);
     }
@@ -140,11 +140,12 @@ void Cgroups::note_changes() {
 
 // The kernel's own count of processes that it killed for lack of memory cannot be put back either.
 bool Cgroups::as_new(const Cgroup& group) const {
-  return group.watch >= 0 && !changed_.contains(group.watch) && !had_oom_kill(group);
+  return group.watch >= 0 && group.number >= first_watched_ && !changed_.contains(group.watch) &&
+         !had_oom_kill(group);
 }
 
 // Where a retired group goes: to the spares, away, or, while it is populated, back in the queue.
-void Cgroups::sort(Cgroup group) {
+void Cgroups::keep_or_remove(Cgroup group) {
   const bool reusable = spares_.size() < kMaxSpares && as_new(group);
   if (!reusable) {
     if (!remove(group)) retired_.push_back(std::move(group));

@@ -52,7 +52,7 @@ class Cgroups {
   Cgroup make();
   void note_changes();
   [[nodiscard]] bool as_new(const Cgroup& group) const;
-  void sort(Cgroup group);
+  void keep_or_remove(Cgroup group);
   bool remove(const Cgroup& group);
 
   UniqueFd parent_;
@@ -60,7 +60,8 @@ class Cgroups {
   uint64_t next_ = 0;
   std::vector<Cgroup> spares_;
   std::deque<Cgroup> retired_;
-  std::set<int> changed_;  // watches of groups that cannot serve again
+  std::set<int> changed_;       // watches of groups that cannot serve again
+  uint64_t first_watched_ = 1;  // groups below it may have changed unseen
 };
 
 }  // namespace vmette::agent
