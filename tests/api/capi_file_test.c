@@ -7,34 +7,9 @@
 #include <unistd.h>
 #include <vmette.h>
 
+#include "check.h"
+
 enum { DEADLINE_MS = 60000 };
-
-static int failures = 0;
-
-#define CHECK(condition) check((condition), #condition, __LINE__)
-
-static bool check(bool holds, const char* what, int line) {
-  if (!holds) {
-    fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, line, what);
-    ++failures;
-  }
-  return holds;
-}
-
-static bool works(vmette_error* error) {
-  if (error == NULL) return true;
-  fprintf(stderr, "failed: %s\n", vmette_error_message(error));
-  vmette_error_delete(error);
-  return false;
-}
-
-static bool fails_with(vmette_error* error, vmette_code code, int32_t number) {
-  bool right = error != NULL && vmette_error_code(error) == code &&
-               vmette_error_errno(error) == number && vmette_error_message(error)[0] != '\0';
-  if (!right && error != NULL) fprintf(stderr, "got: %s\n", vmette_error_message(error));
-  vmette_error_delete(error);
-  return right;
-}
 
 static bool holds(vmette_session* session, const char* path, const char* wanted) {
   vmette_buffer* buffer = NULL;
@@ -60,28 +35,29 @@ static void test_null_arguments(vmette_session* session) {
   vmette_transfer* transfer = NULL;
   bool there = false;
   const vmette_code kWrong = VMETTE_E_INVALID_ARGUMENT;
-  CHECK(fails_with(vmette_session_read_file(NULL, "/x", 1, 0, &buffer), kWrong, 0));
-  CHECK(fails_with(vmette_session_read_file(session, NULL, 1, 0, &buffer), kWrong, 0));
-  CHECK(fails_with(vmette_session_read_file(session, "/x", 1, 0, NULL), kWrong, 0));
-  CHECK(fails_with(vmette_session_write_file(session, "/x", NULL, 1, 0, 0, 0), kWrong, 0));
-  CHECK(fails_with(vmette_session_write_file(session, "/x", "", 0, VMETTE_FILE_FOLLOW, 0, 0),
-                   kWrong, 0));
-  CHECK(fails_with(vmette_session_stat(session, "/x", 0, 0, NULL), kWrong, 0));
-  CHECK(fails_with(vmette_session_stat(session, "x", 0, 0, &stat), kWrong, 0));
-  CHECK(fails_with(vmette_session_exists(session, NULL, 0, &there), kWrong, 0));
-  CHECK(fails_with(vmette_session_list(NULL, "/", 0, &listing), kWrong, 0));
-  CHECK(fails_with(vmette_session_mkdir(session, NULL, 0, 0, 0), kWrong, 0));
-  CHECK(fails_with(vmette_session_remove(session, NULL, 0, 0), kWrong, 0));
-  CHECK(fails_with(vmette_session_rename(session, "/x", NULL, 0, 0), kWrong, 0));
-  CHECK(fails_with(vmette_session_symlink(session, NULL, "/x", 0), kWrong, 0));
-  CHECK(fails_with(vmette_session_chmod(session, NULL, 0, 0), kWrong, 0));
-  CHECK(fails_with(vmette_session_chown(session, NULL, 0, 0, 0, 0), kWrong, 0));
-  CHECK(fails_with(vmette_session_set_mtime(session, NULL, 0, 0, 0), kWrong, 0));
-  CHECK(fails_with(vmette_session_stats(session, 0, NULL), kWrong, 0));
-  CHECK(fails_with(vmette_session_open_read(session, NULL, 0, 0, &transfer), kWrong, 0));
-  CHECK(fails_with(vmette_session_open_read(session, "/x", UINT64_MAX, 0, &transfer), kWrong, 0));
-  CHECK(fails_with(vmette_session_open_write(session, "/x", 0, 0, NULL), kWrong, 0));
-  CHECK(fails_with(vmette_transfer_wait(NULL, 0), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_read_file(NULL, "/x", 1, 0, &buffer), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_read_file(session, NULL, 1, 0, &buffer), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_read_file(session, "/x", 1, 0, NULL), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_write_file(session, "/x", NULL, 1, 0, 0, 0), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_write_file(session, "/x", "", 0, VMETTE_FILE_FOLLOW, 0, 0),
+                         kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_stat(session, "/x", 0, 0, NULL), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_stat(session, "x", 0, 0, &stat), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_exists(session, NULL, 0, &there), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_list(NULL, "/", 0, &listing), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_mkdir(session, NULL, 0, 0, 0), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_remove(session, NULL, 0, 0), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_rename(session, "/x", NULL, 0, 0), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_symlink(session, NULL, "/x", 0), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_chmod(session, NULL, 0, 0), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_chown(session, NULL, 0, 0, 0, 0), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_set_mtime(session, NULL, 0, 0, 0), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_stats(session, 0, NULL), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_open_read(session, NULL, 0, 0, &transfer), kWrong, 0));
+  CHECK(fails_with_errno(vmette_session_open_read(session, "/x", UINT64_MAX, 0, &transfer), kWrong,
+                         0));
+  CHECK(fails_with_errno(vmette_session_open_write(session, "/x", 0, 0, NULL), kWrong, 0));
+  CHECK(fails_with_errno(vmette_transfer_wait(NULL, 0), kWrong, 0));
   CHECK(vmette_transfer_fd(NULL) == -1 && vmette_transfer_take_fd(NULL) == -1);
   CHECK(vmette_transfer_done_fd(NULL) == -1 && vmette_transfer_bytes(NULL) == 0);
   CHECK(vmette_stat_type(NULL) == VMETTE_FILE_UNKNOWN && vmette_stat_target(NULL)[0] == '\0');
@@ -103,9 +79,9 @@ static void test_changes(vmette_session* session) {
   CHECK(works(vmette_session_write_file(session, "/tmp/c/f", "+", 1, VMETTE_FILE_APPEND,
                                         VMETTE_MODE_KEEP, DEADLINE_MS)));
   CHECK(holds(session, "/tmp/c/f", "one+"));
-  CHECK(fails_with(vmette_session_write_file(session, "/tmp/c/f", NULL, 0, VMETTE_FILE_EXCLUSIVE,
-                                             0600, DEADLINE_MS),
-                   VMETTE_E_FILE, EEXIST));
+  CHECK(fails_with_errno(vmette_session_write_file(session, "/tmp/c/f", NULL, 0,
+                                                   VMETTE_FILE_EXCLUSIVE, 0600, DEADLINE_MS),
+                         VMETTE_E_FILE, EEXIST));
   CHECK(works(vmette_session_rename(session, "/tmp/c/f", "/tmp/c/g", 0, DEADLINE_MS)));
   CHECK(!is_there(session, "/tmp/c/f") && is_there(session, "/tmp/c/g"));
   CHECK(works(vmette_session_symlink(session, "g", "/tmp/c/link", DEADLINE_MS)));
@@ -133,8 +109,8 @@ static void test_looks(vmette_session* session) {
   CHECK(strcmp(vmette_stat_target(vmette_listing_stat(listing, 2)), "g") == 0);
   CHECK(vmette_listing_name(listing, 3) == NULL && vmette_listing_stat(listing, 3) == NULL);
   vmette_listing_delete(listing);
-  CHECK(fails_with(vmette_session_remove(session, "/tmp/c", 0, DEADLINE_MS), VMETTE_E_FILE,
-                   ENOTEMPTY));
+  CHECK(fails_with_errno(vmette_session_remove(session, "/tmp/c", 0, DEADLINE_MS), VMETTE_E_FILE,
+                         ENOTEMPTY));
   CHECK(works(vmette_session_remove(session, "/tmp/c", VMETTE_FILE_RECURSIVE, DEADLINE_MS)));
   CHECK(!is_there(session, "/tmp/c"));
 }
@@ -191,22 +167,23 @@ static void test_copies(vmette_session* session) {
   CHECK(works(vmette_session_copy_out(session, "/tmp/in/t", directory, 0, UINT64_MAX, NULL, NULL,
                                       DEADLINE_MS, NULL)));
   CHECK(access(path, R_OK) == 0);
-  CHECK(fails_with(
+  CHECK(fails_with_errno(
       vmette_session_copy_out(session, "/tmp/in/t", directory, 0, 5, NULL, NULL, DEADLINE_MS, NULL),
       VMETTE_E_IO, EFBIG));
-  CHECK(fails_with(
+  CHECK(fails_with_errno(
       vmette_session_copy_out(session, "/tmp/none", directory, 0, 5, NULL, NULL, DEADLINE_MS, NULL),
       VMETTE_E_FILE, ENOENT));
-  CHECK(fails_with(
+  CHECK(fails_with_errno(
       vmette_session_copy_in(session, directory, "/tmp/x", 0, refuse, NULL, DEADLINE_MS, NULL),
       VMETTE_E_CANCELLED, 0));
-  CHECK(fails_with(
+  CHECK(fails_with_errno(
       vmette_session_copy_in(session, "/no/such", "/tmp/x", 0, NULL, NULL, DEADLINE_MS, NULL),
       VMETTE_E_IO, ENOENT));
-  CHECK(fails_with(vmette_session_copy_in(session, NULL, "/tmp/x", 0, NULL, NULL, 0, NULL),
-                   VMETTE_E_INVALID_ARGUMENT, 0));
-  CHECK(fails_with(vmette_session_copy_out(session, NULL, "/tmp/x", 0, 0, NULL, NULL, 0, NULL),
-                   VMETTE_E_INVALID_ARGUMENT, 0));
+  CHECK(fails_with_errno(vmette_session_copy_in(session, NULL, "/tmp/x", 0, NULL, NULL, 0, NULL),
+                         VMETTE_E_INVALID_ARGUMENT, 0));
+  CHECK(
+      fails_with_errno(vmette_session_copy_out(session, NULL, "/tmp/x", 0, 0, NULL, NULL, 0, NULL),
+                       VMETTE_E_INVALID_ARGUMENT, 0));
   CHECK(vmette_copied_entries(NULL) == 0);
   vmette_copied_delete(NULL);
   (void)unlink(path);
@@ -229,7 +206,7 @@ int main(void) {
   CHECK(works(vmette_config_new(&config)));
   CHECK(works(vmette_config_set_mem_mib(config, 192)));
   CHECK(works(vmette_session_new(config, &session)));
-  CHECK(fails_with(vmette_session_mkdir(session, "/x", 0755, 0, 0), VMETTE_E_STATE, 0));
+  CHECK(fails_with_errno(vmette_session_mkdir(session, "/x", 0755, 0, 0), VMETTE_E_STATE, 0));
   if (!CHECK(works(vmette_session_start(session)))) return 1;
   test_null_arguments(session);
   test_changes(session);
@@ -238,7 +215,7 @@ int main(void) {
   test_copies(session);
   test_stats(session);
   CHECK(works(vmette_session_kill(session)));
-  CHECK(fails_with(vmette_session_chmod(session, "/x", 0755, 0), VMETTE_E_SESSION_ENDED, 0));
+  CHECK(fails_with_errno(vmette_session_chmod(session, "/x", 0755, 0), VMETTE_E_SESSION_ENDED, 0));
   vmette_session_delete(session);
   vmette_config_delete(config);
   return failures == 0 ? 0 : 1;

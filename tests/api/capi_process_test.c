@@ -5,33 +5,9 @@
 #include <unistd.h>
 #include <vmette.h>
 
+#include "check.h"
+
 enum { DEADLINE_MS = 60000 };
-
-static int failures = 0;
-
-#define CHECK(condition) check((condition), #condition, __LINE__)
-
-static bool check(bool holds, const char* what, int line) {
-  if (!holds) {
-    fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, line, what);
-    ++failures;
-  }
-  return holds;
-}
-
-static bool works(vmette_error* error) {
-  if (error == NULL) return true;
-  fprintf(stderr, "failed: %s\n", vmette_error_message(error));
-  vmette_error_delete(error);
-  return false;
-}
-
-static bool fails_with(vmette_error* error, vmette_code code) {
-  bool right = error != NULL && vmette_error_code(error) == code;
-  if (!right && error != NULL) fprintf(stderr, "got: %s\n", vmette_error_message(error));
-  vmette_error_delete(error);
-  return right;
-}
 
 static vmette_exec* new_exec(const char* line) {
   vmette_exec* exec = NULL;

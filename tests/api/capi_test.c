@@ -4,36 +4,7 @@
 #include <string.h>
 #include <vmette.h>
 
-static int failures = 0;
-
-#define CHECK(condition) check((condition), #condition, __LINE__)
-
-static void check(bool holds, const char* what, int line) {
-  if (holds) return;
-  fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, line, what);
-  ++failures;
-}
-
-/* Frees the error; true when it has the code and a message of one line. */
-static bool fails_with(vmette_error* error, vmette_code code) {
-  if (error == NULL) return false;
-  const char* message = vmette_error_message(error);
-  bool right = vmette_error_code(error) == code && message[0] != '\0' &&
-               strchr(message, '\n') == NULL && vmette_error_stage(error) != NULL &&
-               vmette_error_console(error) != NULL;
-  if (!right) {
-    fprintf(stderr, "got %s: %s\n", vmette_code_name(vmette_error_code(error)), message);
-  }
-  vmette_error_delete(error);
-  return right;
-}
-
-static bool works(vmette_error* error) {
-  if (error == NULL) return true;
-  fprintf(stderr, "failed: %s\n", vmette_error_message(error));
-  vmette_error_delete(error);
-  return false;
-}
+#include "check.h"
 
 static void test_code_names(void) {
   static const struct {
