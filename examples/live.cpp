@@ -35,6 +35,15 @@ vmette::result<void> work() {
     if (!text) return text.error();
     std::printf("%s", text.value().c_str());
   }
+  // Files need no command.
+  auto log = session.read_file("/tmp/log", 4096);
+  if (!log) return log.error();
+  BOOST_OUTCOME_TRYV(
+      session.write_file("/tmp/copy", log.value().data(), vmette::FileFlags::kAtomic));
+  auto copy = output_of(session, "wc -c < /tmp/copy");
+  if (!copy) return copy.error();
+  std::printf("bytes in the copy: %s", copy.value().c_str());
+
   BOOST_OUTCOME_TRYV(server.value().kill());
   BOOST_OUTCOME_TRYV(server.value().wait());
   std::printf("the server was %s\n", std::string(server.value().end_message()).c_str());

@@ -8,16 +8,25 @@ use std::os::fd::FromRawFd;
 use std::ptr::null_mut;
 
 mod ffi {
-    use std::ffi::{c_char, c_int};
+    use std::ffi::{c_char, c_int, c_void};
 
     macro_rules! opaque {
         ($($name:ident),*) => { $(#[repr(C)] pub struct $name { _private: [u8; 0] })* };
     }
-    opaque!(vmette_error, vmette_config, vmette_session, vmette_exec, vmette_process);
+    opaque!(
+        vmette_error,
+        vmette_config,
+        vmette_session,
+        vmette_exec,
+        vmette_process,
+        vmette_buffer
+    );
 
     pub const VMETTE_STDIO_PIPE: i32 = 1;
     pub const VMETTE_STDIN: i32 = 0;
     pub const VMETTE_STDOUT: i32 = 1;
+    pub const VMETTE_FILE_ATOMIC: u32 = 32;
+    pub const VMETTE_MODE_KEEP: u32 = u32::MAX;
 
     extern "C" {
         pub fn vmette_error_message(error: *const vmette_error) -> *const c_char;
@@ -55,6 +64,24 @@ mod ffi {
         pub fn vmette_process_take_fd(process: *mut vmette_process, stream: i32) -> c_int;
         pub fn vmette_process_exit_code(process: *const vmette_process) -> i32;
         pub fn vmette_process_delete(process: *mut vmette_process);
+        pub fn vmette_session_read_file(
+            session: *mut vmette_session,
+            path: *const c_char,
+            most: usize,
+            timeout_ms: i64,
+            out: *mut *mut vmette_buffer,
+        ) -> *mut vmette_error;
+        pub fn vmette_session_write_file(
+            session: *mut vmette_session,
+            path: *const c_char,
+            data: *const c_void,
+            size: usize,
+            flags: u32,
+            mode: u32,
+            timeout_ms: i64,
+        ) -> *mut vmette_error;
+        pub fn vmette_buffer_data(buffer: *const vmette_buffer, size: *mut usize) -> *const c_char;
+        pub fn vmette_buffer_delete(buffer: *mut vmette_buffer);
     }
 }
 
@@ -121,6 +148,39 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Writes a whole file of the machine, all or nothing.
+    pub fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Error> {
+        let path = CString::new(path).map_err(|_| Error("a path has a NUL byte inside".into()))?;
+        // SAFETY: the call borrows path and bytes and is done with them when it returns.
+        unsafe {
+            check(ffi::vmette_session_write_file(
+                self.0,
+                path.as_ptr(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                ffi::VMETTE_FILE_ATOMIC,
+                ffi::VMETTE_MODE_KEEP,
+                -1,
+            ))
+        }
+    }
+
+    /// Reads a whole file of the machine, of at most `most` bytes.
+    pub fn read(&self, path: &str, most: usize) -> Result<Vec<u8>, Error> {
+        let path = CString::new(path).map_err(|_| Error("a path has a NUL byte inside".into()))?;
+        let (mut buffer, mut size) = (null_mut(), 0);
+        // SAFETY: the bytes live until the buffer's delete and are copied before it.
+        unsafe {
+            check(ffi::vmette_session_read_file(self.0, path.as_ptr(), most, -1, &mut buffer))?;
+            let data = ffi::vmette_buffer_data(buffer, &mut size);
+            let bytes = std::slice::from_raw_parts(data.cast::<u8>(), size).to_vec();
+            ffi::vmette_buffer_delete(buffer);
+            Ok(bytes)
+        }
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         // SAFETY: the last use of the handle.
@@ -177,6 +237,9 @@ fn work() -> Result<(), Error> {
     let mut stdout = sort.stdout().expect("a pipe");
     stdout.read_to_string(&mut sorted).map_err(|error| Error(error.to_string()))?;
     print!("{sorted}exit {}\n", sort.wait()?);
+    session.write("/tmp/list", b"one\n")?;
+    session.exec(&["sh", "-c", "echo two >> /tmp/list"])?.wait()?;
+    print!("{}", String::from_utf8_lossy(&session.read("/tmp/list", 4096)?));
     match session.exec(&["no-such-program"]) {
         Ok(_) => Err(Error("a program that does not exist was started".into())),
         Err(Error(message)) => {

@@ -28,6 +28,23 @@ final class Session {
 
     deinit { vmette_session_delete(handle) }
 
+    /// Writes a whole file of the machine, all or nothing.
+    func write(_ text: String, to path: String) throws {
+        let bytes = Array(text.utf8)
+        let flags = vmette_file_flags(VMETTE_FILE_ATOMIC)
+        try check(vmette_session_write_file(handle, path, bytes, bytes.count, flags, 0o644, -1))
+    }
+
+    /// Reads a whole file of the machine, of at most a MiB.
+    func read(_ path: String) throws -> String {
+        var buffer: OpaquePointer?
+        try check(vmette_session_read_file(handle, path, 1 << 20, -1, &buffer))
+        defer { vmette_buffer_delete(buffer) }
+        var size = 0
+        let data = vmette_buffer_data(buffer, &size)!
+        return String(decoding: UnsafeRawBufferPointer(start: data, count: size), as: UTF8.self)
+    }
+
     /// Runs a shell line and returns what it printed and its exit code.
     func run(_ line: String) throws -> (output: String, code: Int32) {
         var exec: OpaquePointer?
@@ -52,6 +69,9 @@ do {
     let session = try Session()
     let (text, code) = try session.run("uname -s; exit 7")
     print(text, "exit", code)
+    try session.write("one\n", to: "/tmp/list")
+    _ = try session.run("echo two >> /tmp/list")
+    print(try session.read("/tmp/list"), terminator: "")
 } catch let error as VmetteError {
     print("vmette:", error.message)
 }
