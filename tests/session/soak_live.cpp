@@ -1,6 +1,6 @@
 // Random operations on live sessions from several threads: commands of every kind, their streams,
-// signals, sizes, timeouts, files and transfers, and the session paused, resumed and at last killed
-// under them. Stops at the first thing that is not as it should be.
+// signals, sizes, timeouts, files, transfers and trees, and the session paused, resumed and at last
+// killed under them. Stops at the first thing that is not as it should be.
 //   soak_live SECONDS [SEED]
 #include <fcntl.h>
 #include <poll.h>
@@ -14,7 +14,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <random>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -48,6 +51,23 @@ struct Live {
   std::atomic<unsigned> done{0};
 };
 
+// A folder of the host, gone afterwards.
+struct Folder {
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "vmette-soak-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) fail("no folder on the host");
+    path = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  std::filesystem::path path;
+};
+
 class Worker {
  public:
   Worker(Live& live, unsigned seed, int number)
@@ -58,8 +78,8 @@ class Worker {
     constexpr Operation kOperations[] = {
         &Worker::captured,  &Worker::through_cat, &Worker::signalled, &Worker::terminal,
         &Worker::timed_out, &Worker::dropped,     &Worker::refused,   &Worker::cut_short,
-        &Worker::one_file,  &Worker::streamed,    &Worker::given_up,  &Worker::disorder,
-        &Worker::disorder,  &Worker::disorder};
+        &Worker::one_file,  &Worker::streamed,    &Worker::given_up,  &Worker::copied,
+        &Worker::disorder,  &Worker::disorder,    &Worker::disorder};
     while (!live_.ending) {
       (this->*kOperations[below(std::size(kOperations))])();
       ++live_.done;
@@ -253,6 +273,35 @@ class Worker {
     if (holds(out.value().wait(kHang), "a streamed read"))
       expect(back == bytes.substr(from), "a streamed read of other bytes");
     (void)holds(live_.session.remove(own_, FileFlags::kRecursive, kHang), "remove");
+  }
+
+  // A small tree in and out, and at times given up in the middle.
+  void copied() {
+    const Folder host;
+    const std::string bytes = random_bytes(200'000);
+    std::filesystem::create_directories(host.path / "in/a");
+    std::ofstream(host.path / "in/a/f", std::ios::binary) << bytes;
+    std::filesystem::create_symlink("f", host.path / "in/a/l");
+    vmette::CopyOptions options;
+    options.timeout = kHang;
+    options.flags = FileFlags::kParents;
+    const bool whole = below(3) != 0;
+    if (!whole)
+      options.progress = [](std::string_view, uint64_t done, uint64_t) { return done == 0; };
+    const std::string guest = own_ + "/tree";
+    const auto in = live_.session.copy_in((host.path / "in").string(), guest, options);
+    if (!whole) {
+      if (!in && in.error().code() != vmette::ErrorCode::kCancelled) (void)holds(in, "copy_in");
+    } else if (holds(in, "copy_in")) {
+      const auto out = live_.session.copy_out(guest, (host.path / "out").string(), options);
+      if (holds(out, "copy_out")) {
+        std::ostringstream back;
+        back << std::ifstream(host.path / "out/a/f", std::ios::binary).rdbuf();
+        expect(back.str() == bytes, "a tree of other bytes");
+        expect(out.value().entries() == in.value().entries(), "a tree of other entries");
+      }
+    }
+    (void)live_.session.remove(own_, FileFlags::kRecursive, kHang);
   }
 
   void given_up() {
