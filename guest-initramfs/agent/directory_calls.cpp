@@ -50,10 +50,7 @@ bool Lister::add_entry() {
   // What cannot be looked at is there all the same.
   if (!info) info.emplace();
   info->name = name;
-  const std::string entry = encode(*info);
-  const auto size = static_cast<uint32_t>(entry.size());
-  for (int shift = 0; shift < 32; shift += 8) kept_ += static_cast<char>((size >> shift) & 0xff);
-  kept_ += entry;
+  wire::append_entry(kept_, *info);
   return true;
 }
 

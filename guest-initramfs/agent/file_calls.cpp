@@ -1,7 +1,6 @@
 #include "file_calls.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,6 +52,23 @@ Source::Pulled SourceCall::pull(std::span<std::byte> room) {
           filled.end || filled.bytes > 0, !filled.end && filled.bytes > 0 && credit_.left() > 0};
 }
 
+bool SinkCall::data(const wire::Frame& frame) {
+  const auto bytes = static_cast<uint32_t>(frame.payload.size());
+  if (static_cast<wire::Channel>(frame.channel()) != wire::Channel::kStdin) return false;
+  if (!credit_.receive(bytes)) return false;
+  if (over() || !take(frame.payload)) return true;
+  received_ += bytes;
+  credit_.consume(bytes);
+  if (const uint32_t grant = credit_.take_grant(); grant > 0)
+    context_.control.send(wire::Type::kCredit, wire::channel_flags(wire::Channel::kStdin), stream_,
+                          wire::encode_credit(grant));
+  if (!frame.eof() || !end()) return true;
+  wire::CallResult result;
+  result.bytes = received_;
+  succeed(result);
+  return true;
+}
+
 FileReader::FileReader(CallContext& context, uint64_t stream, const wire::Call& request)
     : SourceCall(context, stream, request), offset_(request.offset), left_(request.length) {}
 
@@ -82,7 +98,7 @@ SourceCall::Filled FileReader::fill(std::span<std::byte> room) {
 }
 
 FileWriter::FileWriter(CallContext& context, uint64_t stream, const wire::Call& request)
-    : OpenCall(context, stream, request), request_(request) {}
+    : SinkCall(context, stream, request), request_(request) {}
 
 FileWriter::~FileWriter() {
   drop_temporary();
@@ -138,41 +154,24 @@ int FileWriter::open_temporary() {
   return fchmod(file_.get(), mode) == 0 ? 0 : errno;
 }
 
-bool FileWriter::data(const wire::Frame& frame) {
-  const auto bytes = static_cast<uint32_t>(frame.payload.size());
-  if (static_cast<wire::Channel>(frame.channel()) != wire::Channel::kStdin) return false;
-  if (!credit_.receive(bytes)) return false;
-  if (over()) return true;
-  if (const int error = write_all(frame.payload); error != 0) {
-    fail(error);
-    return true;
-  }
-  written_ += bytes;
-  credit_.consume(bytes);
-  if (const uint32_t grant = credit_.take_grant(); grant > 0)
-    context_.control.send(wire::Type::kCredit, wire::channel_flags(wire::Channel::kStdin), stream_,
-                          wire::encode_credit(grant));
-  if (!frame.eof()) return true;
-  if (const int error = commit(); error != 0) {
-    fail(error);
-  } else {
-    wire::CallResult result;
-    result.bytes = written_;
-    succeed(result);
+bool FileWriter::take(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = write(file_.get(), bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) {
+      // Some files of /proc take nothing and say nothing.
+      fail(put < 0 ? errno : EIO);
+      return false;
+    }
+    bytes = bytes.subspan(static_cast<size_t>(put));
   }
   return true;
 }
 
-int FileWriter::write_all(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put = write(file_.get(), bytes.data(), bytes.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return errno;
-    // Some files of /proc take nothing and say nothing.
-    if (put == 0) return EIO;
-    bytes = bytes.subspan(static_cast<size_t>(put));
-  }
-  return 0;
+bool FileWriter::end() {
+  const int error = commit();
+  if (error != 0) fail(error);
+  return error == 0;
 }
 
 int FileWriter::commit() {
@@ -181,18 +180,24 @@ int FileWriter::commit() {
   return ::close(file_.release()) == 0 ? 0 : errno;
 }
 
+// A name that is taken is refused by linkat on every file system, by RENAME_NOREPLACE only on some.
 int FileWriter::take_place() {
   const int directory = place_.directory.get();
-  const unsigned flags = (request_.flags & wire::kCallExclusive) != 0 ? RENAME_NOREPLACE : 0;
-  if (fsync(file_.get()) != 0 || ::close(file_.release()) != 0 ||
-      renameat2(directory, temporary_.c_str(), directory, place_.name.c_str(), flags) != 0)
-    return errno;
+  const char* name = place_.name.c_str();
+  if (fsync(file_.get()) != 0 || ::close(file_.release()) != 0) return errno;
+  if ((request_.flags & wire::kCallExclusive) != 0) {
+    if (linkat(directory, temporary_.c_str(), directory, name, 0) != 0) return errno;
+    drop_temporary();
+    return 0;
+  }
+  if (renameat(directory, temporary_.c_str(), directory, name) != 0) return errno;
   temporary_.clear();
   return 0;
 }
 
 void FileWriter::drop_temporary() {
   if (!temporary_.empty()) unlinkat(place_.directory.get(), temporary_.c_str(), 0);
+  temporary_.clear();
 }
 
 }  // namespace vmette::agent

@@ -38,6 +38,24 @@ class SourceCall : public OpenCall, protected Source {
   uint64_t sent_ = 0;
 };
 
+// A call that takes a stream of bytes on stdin's channel, and answers when it has ended. Without
+// that end nothing is said to be written.
+class SinkCall : public OpenCall {
+ public:
+  using OpenCall::OpenCall;
+
+  [[nodiscard]] bool data(const wire::Frame& frame) final;
+
+ protected:
+  // The next bytes, and their end. False when the call has failed, and is answered.
+  [[nodiscard]] virtual bool take(std::span<const std::byte> bytes) = 0;
+  [[nodiscard]] virtual bool end() = 0;
+
+ private:
+  ReceiveCredit credit_;
+  uint64_t received_ = 0;
+};
+
 class FileReader final : public SourceCall {
  public:
   FileReader(CallContext& context, uint64_t stream, const wire::Call& request);
@@ -51,20 +69,19 @@ class FileReader final : public SourceCall {
   UniqueFd file_;
 };
 
-// Takes bytes on stdin's channel up to their EOF. Without that EOF nothing is said to be written,
-// and an atomic write leaves everything as it was.
-class FileWriter final : public OpenCall {
+// Writes a file. An atomic write without an end leaves everything as it was.
+class FileWriter final : public SinkCall {
  public:
   FileWriter(CallContext& context, uint64_t stream, const wire::Call& request);
   ~FileWriter() override;
 
   void start() override;
-  [[nodiscard]] bool data(const wire::Frame& frame) override;
 
  private:
+  bool take(std::span<const std::byte> bytes) override;
+  bool end() override;
   int open_file();
   int open_temporary();
-  int write_all(std::span<const std::byte> bytes);
   int commit();
   int take_place();
   void drop_temporary();
@@ -73,8 +90,6 @@ class FileWriter final : public OpenCall {
   Place place_;            // atomic: where the file goes
   std::string temporary_;  // atomic: its name until then, in the same directory
   UniqueFd file_;
-  ReceiveCredit credit_;
-  uint64_t written_ = 0;
 };
 
 }  // namespace vmette::agent

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/file_time.h"
 #include "paths.h"
 #include "process_list.h"
 #include "system.h"
@@ -22,7 +23,6 @@ namespace vmette::agent {
 namespace {
 
 constexpr mode_t kPermissionBits = 07777;
-constexpr int64_t kNanoseconds = 1000000000;
 
 Answer failed(int error) {
   return {error, {}};
@@ -36,15 +36,6 @@ Answer answer(int result) {
 UniqueFd open_path(const RootFs& root, const wire::Call& call) {
   const bool follow = (call.flags & wire::kCallFollow) != 0;
   return open_in_root(root.directory.get(), call.path, O_PATH | (follow ? 0 : O_NOFOLLOW));
-}
-
-// A file's time may lie beyond what nanoseconds in 64 bits can say.
-int64_t nanoseconds(const timespec& time) {
-  int64_t value = 0;
-  if (__builtin_mul_overflow(int64_t{time.tv_sec}, kNanoseconds, &value) ||
-      __builtin_add_overflow(value, int64_t{time.tv_nsec}, &value))
-    return time.tv_sec < 0 ? INT64_MIN : INT64_MAX;
-  return value;
 }
 
 // Whatever the agent's umask is. By descriptor: a command may have put a link in its place.
@@ -79,7 +70,7 @@ std::optional<wire::FileInfo> file_info(int directory, const char* name) {
   info.inode = status.st_ino;
   info.links = status.st_nlink;
   if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode)) info.device = status.st_rdev;
-  info.mtime_ns = nanoseconds(status.st_mtim);
+  info.mtime_ns = to_nanoseconds(status.st_mtim);
   if (S_ISLNK(status.st_mode)) {
     std::array<char, PATH_MAX> target;
     const ssize_t size = readlinkat(directory, name, target.data(), target.size());
@@ -118,9 +109,17 @@ Answer rename_file(const RootFs& root, const wire::Call& call) {
   if (from.error != 0) return failed(from.error);
   const Place to = place_of(root.directory.get(), call.to);
   if (to.error != 0) return failed(to.error);
-  const unsigned flags = (call.flags & wire::kCallExclusive) != 0 ? RENAME_NOREPLACE : 0;
-  return answer(renameat2(from.directory.get(), from.name.c_str(), to.directory.get(),
-                          to.name.c_str(), flags));
+  const int old_directory = from.directory.get();
+  const int new_directory = to.directory.get();
+  const char* old_name = from.name.c_str();
+  const char* new_name = to.name.c_str();
+  if ((call.flags & wire::kCallExclusive) == 0)
+    return answer(renameat(old_directory, old_name, new_directory, new_name));
+  if (renameat2(old_directory, old_name, new_directory, new_name, RENAME_NOREPLACE) == 0) return {};
+  // 9p cannot; a second name, which all but directories may have, is as exclusive.
+  if (errno != EINVAL) return failed(errno);
+  if (linkat(old_directory, old_name, new_directory, new_name, 0) != 0) return failed(errno);
+  return answer(unlinkat(old_directory, old_name, 0));
 }
 
 Answer make_symlink(const RootFs& root, const wire::Call& call) {
@@ -147,13 +146,7 @@ Answer change_owner(const RootFs& root, const wire::Call& call) {
 Answer set_mtime(const RootFs& root, const wire::Call& call) {
   const UniqueFd file = open_path(root, call);
   if (!file) return failed(errno);
-  int64_t seconds = call.mtime_ns / kNanoseconds;
-  int64_t rest = call.mtime_ns % kNanoseconds;
-  if (rest < 0) {
-    rest += kNanoseconds;
-    --seconds;
-  }
-  const timespec times[2] = {{0, UTIME_OMIT}, {seconds, rest}};
+  const timespec times[2] = {{0, UTIME_OMIT}, to_timespec(call.mtime_ns)};
   return answer(utimensat(file.get(), "", times, AT_EMPTY_PATH));
 }
 

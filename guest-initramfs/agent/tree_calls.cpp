@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
 namespace vmette::agent {
@@ -46,27 +47,19 @@ void TreeReceiver::start() {
   unpacker_.emplace(std::move(place.directory), place.name, options);
 }
 
-bool TreeReceiver::data(const wire::Frame& frame) {
-  const auto bytes = static_cast<uint32_t>(frame.payload.size());
-  if (static_cast<wire::Channel>(frame.channel()) != wire::Channel::kStdin) return false;
-  if (!credit_.receive(bytes)) return false;
-  if (over()) return true;
-  const bool fine = unpacker_->take(frame.payload) && (!frame.eof() || unpacker_->end());
-  if (!fine) {
-    const tree::Failure& failure = *unpacker_->failure();
-    fail(failure.error != 0 ? failure.error : EBADMSG, below(path(), failure.path));
-    return true;
-  }
-  received_ += bytes;
-  credit_.consume(bytes);
-  if (const uint32_t grant = credit_.take_grant(); grant > 0)
-    context_.control.send(wire::Type::kCredit, wire::channel_flags(wire::Channel::kStdin), stream_,
-                          wire::encode_credit(grant));
-  if (!frame.eof()) return true;
-  wire::CallResult result;
-  result.bytes = received_;
-  succeed(result);
-  return true;
+bool TreeReceiver::take(std::span<const std::byte> bytes) {
+  return go_on(unpacker_->take(bytes));
+}
+
+bool TreeReceiver::end() {
+  return go_on(unpacker_->end());
+}
+
+bool TreeReceiver::go_on(bool fine) {
+  if (fine) return true;
+  const tree::Failure& failure = *unpacker_->failure();
+  fail(failure.error != 0 ? failure.error : EBADMSG, below(path(), failure.path));
+  return false;
 }
 
 }  // namespace vmette::agent

@@ -3,9 +3,7 @@
 
 #include <optional>
 #include <span>
-#include <string>
 
-#include "credit.h"
 #include "file_calls.h"
 #include "tree/packer.h"
 #include "tree/unpacker.h"
@@ -24,18 +22,19 @@ class TreeSender final : public SourceCall {
 };
 
 // What has been made stays when the call fails.
-class TreeReceiver final : public OpenCall {
+class TreeReceiver final : public SinkCall {
  public:
   TreeReceiver(CallContext& context, uint64_t stream, const wire::Call& request)
-      : OpenCall(context, stream, request), flags_(request.flags) {}
+      : SinkCall(context, stream, request), flags_(request.flags) {}
 
   void start() override;
-  [[nodiscard]] bool data(const wire::Frame& frame) override;
 
  private:
+  bool take(std::span<const std::byte> bytes) override;
+  bool end() override;
+  bool go_on(bool fine);
+
   uint32_t flags_;
-  ReceiveCredit credit_;
-  uint64_t received_ = 0;
   std::optional<tree::Unpacker> unpacker_;
 };
 

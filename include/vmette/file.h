@@ -96,7 +96,8 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_session_remove(vmette_session* sess
                                                             const char* path,
                                                             vmette_file_flags flags,
                                                             int64_t timeout_ms);
-/** Renames as rename(2) does: what is at `to` is replaced. `flags`: EXCLUSIVE. */
+/** Renames as rename(2) does: what is at `to` is replaced. `flags`: EXCLUSIVE, which a directory on
+ * a 9p share cannot have (EPERM). */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_session_rename(vmette_session* session,
                                                             const char* path, const char* to,
                                                             vmette_file_flags flags,

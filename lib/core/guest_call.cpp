@@ -30,8 +30,8 @@ Result<std::shared_ptr<GuestCall>> GuestCall::create(boost::asio::io_context& io
 }
 
 Result<void> GuestCall::make_pipe_ends() {
-  if (sends() && spec_.content != Content::kFromBytes) {
-    auto ends = spec_.content == Content::kFromPipe ? make_pipe(Pumped::kRead) : make_socket();
+  if (spec_.content == Content::kFromPipe) {
+    auto ends = make_pipe(Pumped::kRead);
     if (!ends) return ends.error();
     from_ = std::make_shared<PipeReader>(
         io_, std::move(ends.value().read),
@@ -79,8 +79,7 @@ bool GuestCall::brings() const {
 }
 
 bool GuestCall::sends() const {
-  return spec_.content == Content::kFromBytes || spec_.content == Content::kFromPipe ||
-         spec_.content == Content::kFromSocket;
+  return spec_.content == Content::kFromBytes || spec_.content == Content::kFromPipe;
 }
 
 void GuestCall::open(Send send) {

@@ -29,12 +29,11 @@ class CallSink {
 
 struct CallSpec {
   enum class Content : uint8_t {
-    kNone,        // request and answer, no content
-    kFromBytes,   // `bytes` go to the guest
-    kFromPipe,    // what the caller writes into its descriptor goes to the guest
-    kFromSocket,  // the same with a socket, which can be written without a SIGPIPE
-    kToSink,      // the guest's bytes go to `sink`
-    kToPipe,      // the caller reads them from its descriptor
+    kNone,       // request and answer, no content
+    kFromBytes,  // `bytes` go to the guest
+    kFromPipe,   // what the caller writes into its descriptor goes to the guest
+    kToSink,     // the guest's bytes go to `sink`
+    kToPipe,     // the caller reads them from its descriptor
   };
 
   wire::Call call;

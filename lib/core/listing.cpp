@@ -58,8 +58,7 @@ Result<void> ListingSink::take_entry(wire::Bytes entry) {
   auto info = wire::decode<wire::FileInfo>(entry);
   if (!info.value) return Error(Code::kGuest, "its directory entry is wrong: " + info.error);
   const std::string& name = info.value->name;
-  if (name.empty() || name == "." || name == ".." ||
-      name.find_first_of(std::string_view("/\0", 2)) != std::string::npos)
+  if (!wire::is_name(name))
     return Error(Code::kGuest, fmt::format("its directory entry is named '{}'", name));
   if (info.value->target.find('\0') != std::string::npos)
     return Error(Code::kGuest, "its directory entry has a link with a NUL byte");

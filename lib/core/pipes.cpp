@@ -1,7 +1,6 @@
 #include "core/pipes.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,15 +31,6 @@ Result<PipeEnds> make_pipe(Pumped pumped) {
   fcntl(ends[1], F_SETFD, FD_CLOEXEC);
 #endif
   fcntl(ends[pumped == Pumped::kRead ? 0 : 1], F_SETFL, O_NONBLOCK);
-  return PipeEnds{UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
-Result<PipeEnds> make_socket() {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
-    return os_error("a stream: no socket for it", errno);
-  for (const int end : ends) fcntl(end, F_SETFD, FD_CLOEXEC);
-  fcntl(ends[0], F_SETFL, O_NONBLOCK);
   return PipeEnds{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 

@@ -21,8 +21,6 @@ struct PipeEnds {
 // A CLOEXEC pipe; `pumped` names the end that the reactor uses, which is made non-blocking.
 enum class Pumped : uint8_t { kRead, kWrite };
 Result<PipeEnds> make_pipe(Pumped pumped);
-// The same of a stream socket whose read end the reactor uses.
-Result<PipeEnds> make_socket();
 
 // Writes a guest's output into a pipe. Holds what the pipe does not take; the credit window bounds
 // it, because `consumed` is called only for bytes that are in the pipe. Reactor thread only.

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/sigpipe.h"
 #include "tree/packer.h"
 #include "tree/unpacker.h"
 
@@ -51,6 +51,8 @@ class Copy {
     if (!call) return call.error();
     call_ = call.value();
     fd_ = call_->take_fd();
+    // Whoever waits for it has a deadline.
+    fcntl(fd_.get(), F_SETFL, O_NONBLOCK);
     return success();
   }
 
@@ -112,9 +114,10 @@ class Copy {
 
 // False when the guest takes no more; its answer says why.
 Result<bool> send_all(const Copy& copy, std::span<const std::byte> bytes) {
+  const NoSigpipe no_sigpipe;
   while (!bytes.empty()) {
     BOOST_OUTCOME_TRYV(copy.wait(POLLOUT));
-    const ssize_t sent = send(copy.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = write(copy.fd(), bytes.data(), bytes.size());
     if (sent >= 0) {
       bytes = bytes.subspan(static_cast<size_t>(sent));
     } else if (errno != EINTR && errno != EAGAIN) {
@@ -151,7 +154,7 @@ Result<void> receive_tree(Session& session, Copy& copy, tree::Unpacker& unpacker
   for (;;) {
     BOOST_OUTCOME_TRYV(copy.wait(POLLIN));
     const ssize_t got = read(copy.fd(), chunk.data(), chunk.size());
-    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (got <= 0) break;
     if (!unpacker.take(std::span(chunk).first(static_cast<size_t>(got))))
       return unpack_error(session, *unpacker.failure(), host_path);
@@ -203,7 +206,7 @@ Result<tree::Progress> copy_in(Session& session, const std::string& host_path,
   tree::Packer packer(std::move(top));
   Copy copy(session, options);
   BOOST_OUTCOME_TRYV(copy.begin(
-      call_of(wire::op::kUnpack, guest_path, options.flags, CallSpec::Content::kFromSocket)));
+      call_of(wire::op::kUnpack, guest_path, options.flags, CallSpec::Content::kFromPipe)));
   if (auto sent = send_tree(copy, packer, host_path); !sent) return copy.give_up(sent.error());
   copy.close();
   if (auto outcome = copy.outcome(); !outcome) return copy.give_up(outcome.error());

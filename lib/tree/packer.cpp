@@ -11,20 +11,12 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/file_time.h"
+
 namespace vmette::tree {
 namespace {
 
 constexpr size_t kSmallestRoom = 64;
-constexpr int64_t kNanoseconds = 1000000000;
-
-// A file's time may lie beyond what nanoseconds in 64 bits can say.
-int64_t nanoseconds(const timespec& time) {
-  int64_t value = 0;
-  if (__builtin_mul_overflow(int64_t{time.tv_sec}, kNanoseconds, &value) ||
-      __builtin_add_overflow(value, int64_t{time.tv_nsec}, &value))
-    return time.tv_sec < 0 ? INT64_MIN : INT64_MAX;
-  return value;
-}
 
 wire::FileInfo info_of(const struct stat& status, const char* name) {
 #ifdef __APPLE__
@@ -38,7 +30,7 @@ wire::FileInfo info_of(const struct stat& status, const char* name) {
   info.uid = status.st_uid;
   info.gid = status.st_gid;
   info.size = S_ISREG(status.st_mode) ? static_cast<uint64_t>(status.st_size) : 0;
-  info.mtime_ns = nanoseconds(mtime);
+  info.mtime_ns = to_nanoseconds(mtime);
   return info;
 }
 
@@ -224,11 +216,7 @@ void Packer::end_file(uint64_t size) {
 }
 
 void Packer::emit(const wire::FileInfo& info) {
-  const std::string record = encode(info);
-  std::array<std::byte, sizeof(uint32_t)> length{};
-  put(length.data(), record.size(), length.size());
-  pending_.append(reinterpret_cast<const char*>(length.data()), length.size());
-  pending_ += record;
+  wire::append_entry(pending_, info);
 }
 
 // What is gone since its name was read is no failure.

@@ -9,10 +9,11 @@
 #include <climits>
 #include <string_view>
 
+#include "base/file_time.h"
+
 namespace vmette::tree {
 namespace {
 
-constexpr int64_t kNanoseconds = 1000000000;
 constexpr int kDirectoryFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 uint64_t get(std::string_view bytes, size_t at, size_t size) {
@@ -20,21 +21,6 @@ uint64_t get(std::string_view bytes, size_t at, size_t size) {
   for (size_t i = 0; i < size; ++i)
     value |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[at + i])) << (8 * i);
   return value;
-}
-
-timespec time_of(int64_t since_1970_ns) {
-  int64_t seconds = since_1970_ns / kNanoseconds;
-  int64_t rest = since_1970_ns % kNanoseconds;
-  if (rest < 0) {
-    rest += kNanoseconds;
-    --seconds;
-  }
-  return {static_cast<time_t>(seconds), static_cast<long>(rest)};
-}
-
-bool is_component(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." &&
-         name.find_first_of(std::string_view("/\0", 2)) == std::string::npos;
 }
 
 }  // namespace
@@ -100,7 +86,7 @@ void Unpacker::take_entry() {
     if (!info.name.empty()) return malformed("the top of a tree has a name");
   } else if (info.name.empty() && info.mode == 0) {
     return leave();
-  } else if (!is_component(info.name)) {
+  } else if (!wire::is_name(info.name)) {
     return malformed("an entry is named '" + info.name + "'");
   }
   state_ = State::kEntry;
@@ -164,7 +150,7 @@ void Unpacker::make_link(const wire::FileInfo& info) {
   if (symlinkat(info.target.c_str(), here(), name) != 0) return fail(errno, info.name);
   if (options_.owners && fchownat(here(), name, info.uid, info.gid, AT_SYMLINK_NOFOLLOW) != 0)
     return fail(errno, info.name);
-  const timespec times[2] = {{0, UTIME_OMIT}, time_of(info.mtime_ns)};
+  const timespec times[2] = {{0, UTIME_OMIT}, to_timespec(info.mtime_ns)};
   if (utimensat(here(), name, times, AT_SYMLINK_NOFOLLOW) != 0) return fail(errno, info.name);
   ++progress_.entries;
 }
@@ -180,7 +166,7 @@ void Unpacker::leave() {
 int Unpacker::finish(int file, const wire::FileInfo& info) const {
   if (options_.owners && fchown(file, info.uid, info.gid) != 0) return errno;
   if (fchmod(file, static_cast<mode_t>(info.mode) & options_.modes & 07777) != 0) return errno;
-  const timespec times[2] = {{0, UTIME_OMIT}, time_of(info.mtime_ns)};
+  const timespec times[2] = {{0, UTIME_OMIT}, to_timespec(info.mtime_ns)};
   return futimens(file, times) == 0 ? 0 : errno;
 }
 

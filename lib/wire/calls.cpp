@@ -114,6 +114,18 @@ std::string encode(const FileInfo& in) {
   return pack(to_json(in));
 }
 
+void append_entry(std::string& stream, const FileInfo& entry) {
+  const std::string record = encode(entry);
+  for (int shift = 0; shift < 32; shift += 8)
+    stream += static_cast<char>((record.size() >> shift) & 0xff);
+  stream += record;
+}
+
+bool is_name(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." &&
+         name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos;
+}
+
 std::string encode(const CallResult& in) {
   json map = json::object();
   if (in.bytes != 0) map["bytes"] = in.bytes;

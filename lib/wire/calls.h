@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "wire/messages.h"
 
@@ -93,6 +94,9 @@ struct CallResult {
 
 // A listing is a stream of FileInfos, each after its length as a u32; so are a tree's entries.
 inline constexpr uint32_t kMaxEntryBytes = 16 * 1024;
+void append_entry(std::string& stream, const FileInfo& entry);
+// One component of a path that leads nowhere but into its directory.
+bool is_name(std::string_view name);
 
 std::string encode(const Call&);
 std::string encode(const FileInfo&);

@@ -40,11 +40,9 @@ std::string refusal(int32_t number, std::string path = "", std::string message =
 }
 
 std::string entry(const FileInfo& info) {
-  const std::string bytes = encode(info);
-  std::string length;
-  for (size_t shift = 0; shift < 32; shift += 8)
-    length += static_cast<char>((bytes.size() >> shift) & 0xff);
-  return length + bytes;
+  std::string bytes;
+  vmette::wire::append_entry(bytes, info);
+  return bytes;
 }
 
 GuestScript listed(std::string bytes) {

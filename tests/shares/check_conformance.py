@@ -29,8 +29,8 @@ def results(output):
 
 def in_machine(cli, transport, directory):
     command = [cli, "--quiet", "--rootfs", "/", "--share-transport", transport,
-               "--share", f"work={directory}", "--share-ro", f"checks={HERE}",
-               "--", "python3", "/mnt/checks/conformance.py", "/mnt/work"]
+               "--share", f"box={directory}", "--share-ro", f"checks={HERE}",
+               "--", "python3", "/mnt/checks/conformance.py", "/mnt/box"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     if run.returncode != 0:
         sys.exit(f"{transport}: exit code {run.returncode}: {run.stderr}")

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -184,17 +185,17 @@ TEST_CASE("a share is written by the guest and by the host, wherever it is mount
     (void)dir.write("inner/file", "inner");
     Config config;
     config.set_share_transport(transport)
-        .add_share("work", dir.path().string(), false)
+        .add_share("box", dir.path().string(), false)
         .add_share(long_tag, odd, false)
         .add_share_at("inner", inner, "/srv/deep/inner", false)
         .add_share_at("outer", odd, "/srv/deep", false)
         .add_share("all", "/", true);
     auto session = started(config);
-    CHECK(contains(timeline_of(session), std::string("share work: ") + name_of(transport)));
+    CHECK(contains(timeline_of(session), std::string("share box: ") + name_of(transport)));
 
     (void)dir.write("from-host", "hello");
     const Ran ran = run_in(session,
-                           "cat /mnt/work/from-host; echo guest > /mnt/work/from-guest;"
+                           "cat /mnt/box/from-host; echo guest > /mnt/box/from-guest;"
                            "echo odd > /mnt/ttttttttttttttttttttttttttttttttttt/file;"
                            "cat /srv/deep/file /srv/deep/inner/file;"
                            "test -d /mnt/all/etc && ! touch /mnt/all/x");
@@ -214,13 +215,42 @@ TEST_CASE("a relative path is meant from where the caller was") {
   const fs::path before = fs::current_path();
   fs::current_path(dir.path());
   Config config;
-  config.set_share_transport(ShareTransport::k9p).add_share("work", ".", true);
-  config.set_exec("cat /mnt/work/file").set_capture_output(true);
+  config.set_share_transport(ShareTransport::k9p).add_share("box", ".", true);
+  config.set_exec("cat /mnt/box/file").set_capture_output(true);
   auto session = vmette_test::created(config);
   fs::current_path(before);
   must(session.launch());
   must(session.wait(kDeadline));
   CHECK(text(must(session.output()).stdout_text()) == "here");
+}
+
+TEST_CASE("an exclusive write or rename replaces nothing on a share") {
+  for (const auto transport : transports()) {
+    INFO(name_of(transport));
+    const TempDir dir;
+    Config config;
+    config.set_share_transport(transport).add_share("box", dir.path().string(), false);
+    auto session = started(config);
+    constexpr auto kOnce = vmette::FileFlags::kExclusive;
+    for (const auto flags : {kOnce, kOnce | vmette::FileFlags::kAtomic}) {
+      must(session.write_file("/mnt/box/new", "first", flags));
+      const auto again = session.write_file("/mnt/box/new", "second", flags);
+      REQUIRE(!again);
+      CHECK(again.error().errno_value() == EEXIST);
+      CHECK(read_file(dir / "new") == "first");
+      must(session.remove("/mnt/box/new"));
+    }
+    must(session.write_file("/mnt/box/a", "a"));
+    must(session.write_file("/mnt/box/b", "b"));
+    const auto taken = session.rename("/mnt/box/a", "/mnt/box/b", kOnce);
+    REQUIRE(!taken);
+    CHECK(taken.error().errno_value() == EEXIST);
+    must(session.rename("/mnt/box/a", "/mnt/box/c", kOnce));
+    CHECK(read_file(dir / "b") == "b");
+    CHECK(read_file(dir / "c") == "a");
+    CHECK(std::distance(fs::directory_iterator(dir.path()), {}) == 2);
+    must(session.kill());
+  }
 }
 
 TEST_CASE("a read-only share cannot be written, whatever the guest mounts") {
@@ -234,14 +264,14 @@ TEST_CASE("a read-only share cannot be written, whatever the guest mounts") {
     if (is_root()) mounted.emplace(below, "size=1m");
     std::ofstream(below + "/file") << "kept";
     Config config;
-    config.set_share_transport(transport).add_share("work", dir / "share", true);
+    config.set_share_transport(transport).add_share("box", dir / "share", true);
     auto session = started(config);
     const Ran ran = run_in(
         session,
-        "type=$(awk '$2 == \"/mnt/work\" { print $3 }' /proc/mounts); mkdir /again;"
-        "mount -o remount,rw /mnt/work; umount /mnt/work;"
+        "type=$(awk '$2 == \"/mnt/box\" { print $3 }' /proc/mounts); mkdir /again;"
+        "mount -o remount,rw /mnt/box; umount /mnt/box;"
         "case $type in 9p) options=trans=virtio,version=9p2000.L; esac;"
-        "mount -t $type ${options:+-o $options} work /again || exit 9;"
+        "mount -t $type ${options:+-o $options} box /again || exit 9;"
         "for where in /again /again/below; do"
         "  echo x > $where/file; echo x > $where/new; rm $where/file; chmod 777 $where/file;"
         "  mkdir $where/dir; mv $where/file $where/moved; touch $where/file; ln -s x $where/link;"
@@ -272,10 +302,10 @@ TEST_CASE("a hostile guest plants nothing special on the host and reaches nothin
     Config config;
     config.set_share_transport(transport)
         .set_rootfs_share("/")
-        .add_share("work", dir / "share", false)
+        .add_share("box", dir / "share", false)
         .add_share("scripts", VMETTE_TEST_SHARES, true);
     auto session = started(config);
-    const Ran ran = run_in(session, "python3 /mnt/scripts/hostile.py /mnt/work");
+    const Ran ran = run_in(session, "python3 /mnt/scripts/hostile.py /mnt/box");
     INFO(ran.err);
     CHECK(ran.out == "done\n");
     CHECK(contains(read_file(existing), "planted"));
@@ -299,14 +329,13 @@ TEST_CASE("a full disk below a share is ENOSPC in the guest and the session live
     const TempDir dir;
     const Mounted small(dir / "small", "size=1m");
     Config config;
-    config.set_share_transport(transport).add_share("work", dir / "small", false);
+    config.set_share_transport(transport).add_share("box", dir / "small", false);
     auto session = started(config);
-    const Ran full =
-        run_in(session, "dd if=/dev/zero of=/mnt/work/file bs=64k count=64 conv=fsync");
+    const Ran full = run_in(session, "dd if=/dev/zero of=/mnt/box/file bs=64k count=64 conv=fsync");
     INFO(full.err);
     CHECK(full.code != 0);
     CHECK(contains(full.err, "No space left on device"));
-    CHECK(run_in(session, "rm /mnt/work/file && echo again > /mnt/work/file").code == 0);
+    CHECK(run_in(session, "rm /mnt/box/file && echo again > /mnt/box/file").code == 0);
     CHECK(read_file(dir / "small/file") == "again\n");
     must(session.kill());
   }
@@ -320,10 +349,10 @@ TEST_CASE("a file that the host deletes or replaces can be read to its end by wh
     const std::string deleted = dir.write("deleted", old);
     const std::string replaced = dir.write("replaced", old);
     Config config;
-    config.set_share_transport(transport).add_share("work", dir.path().string(), false);
+    config.set_share_transport(transport).add_share("box", dir.path().string(), false);
     auto session = started(config);
     auto reader = talking(session,
-                          "cd /mnt/work; exec 3< deleted 4< replaced; head -c 10 <&3; head -c 10 "
+                          "cd /mnt/box; exec 3< deleted 4< replaced; head -c 10 <&3; head -c 10 "
                           "<&4; echo; read x; cat <&3 | tr -d o | wc -c; cat <&4 | tr -d o | wc -c;"
                           "while [ \"$(cat replaced)\" != new ] || [ -e deleted ]; do sleep 0.1;"
                           "done; echo seen");
@@ -347,11 +376,11 @@ TEST_CASE("a virtiofsd that is killed ends the session with an error that names 
   (void)dir.write("file", "x");
   Config config;
   config.set_share_transport(ShareTransport::kVirtiofs)
-      .add_share("work", dir.path().string(), false);
+      .add_share("box", dir.path().string(), false);
   for (const bool inner : {false, true}) {
     INFO((inner ? "the serving process" : "its parent"));
     auto session = started(config);
-    auto reader = talking(session, "while cat /mnt/work/file > /dev/null; do echo; done");
+    auto reader = talking(session, "while cat /mnt/box/file > /dev/null; do echo; done");
     (void)read_line(reader);
     const Watched helper = only_helper();
     const auto servers = descendants(helper.pid(), "virtiofsd");
@@ -360,7 +389,7 @@ TEST_CASE("a virtiofsd that is killed ends the session with an error that names 
     must(session.wait(kDeadline));
     INFO(session.end_message());
     CHECK(session.end() == End::kError);
-    CHECK(contains(session.end_message(), "share work (virtiofsd)"));
+    CHECK(contains(session.end_message(), "share box (virtiofsd)"));
     CHECK(all_end(servers));
     CHECK(vmette_test::own_helpers().empty());
   }
@@ -371,7 +400,7 @@ TEST_CASE("a helper that is killed takes its virtiofsd with it, and no name stay
   const TempDir dir;
   Config config;
   config.set_share_transport(ShareTransport::kVirtiofs)
-      .add_share("work", dir.path().string(), false);
+      .add_share("box", dir.path().string(), false);
   auto session = started(config);
   const Watched helper = only_helper();
   const auto servers = descendants(helper.pid(), "virtiofsd");
@@ -389,12 +418,12 @@ TEST_CASE("where virtiofsd cannot start the choice is 9p with the reason, or an 
   const TempDir dir;
   const Variable broken("VMETTE_VIRTIOFSD", "/bin/false");
   Config config;
-  config.add_share("work", dir.path().string(), false);
-  config.set_exec("touch /mnt/work/file");
+  config.add_share("box", dir.path().string(), false);
+  config.set_exec("touch /mnt/box/file");
   const Session session = vmette_test::finished(config);
   CHECK(session.exit_code() == 0);
   CHECK(fs::exists(dir / "file"));
-  CHECK(contains(timeline_of(session), "share work: 9p (/bin/false is no virtiofsd"));
+  CHECK(contains(timeline_of(session), "share box: 9p (/bin/false is no virtiofsd"));
 
   config.set_share_transport(ShareTransport::kVirtiofs);
   const auto error = start_error(config);
@@ -412,7 +441,7 @@ TEST_CASE("a directory that the caller may not read is refused by its path") {
   REQUIRE(chmod((dir / "locked").c_str(), 0700) == 0);
   const auto ending = vmette_test::run_program({"setpriv", "--reuid=65534", "--regid=65534",
                                                 "--clear-groups", VMETTE_TEST_CLI, "--share",
-                                                "work=" + (dir / "locked"), "--exec", "true"});
+                                                "box=" + (dir / "locked"), "--exec", "true"});
   CHECK(ending.code == 1);
   CHECK(contains(ending.err, "shares: '" + (dir / "locked") + "' cannot be read"));
 }
@@ -422,7 +451,7 @@ TEST_CASE("whatever of a machine with a share is killed, at any moment, nothing 
   const TempDir dir;
   Config config;
   config.set_share_transport(ShareTransport::kVirtiofs)
-      .add_share("work", dir.path().string(), false);
+      .add_share("box", dir.path().string(), false);
   for (const bool booting : {true, false}) {
     for (const size_t victim : {0, 1, 2, 3}) {
       INFO((booting ? "booting, " : "ready, ") << "victim " << victim);
@@ -446,7 +475,7 @@ TEST_CASE("a host program that is killed takes its virtiofsd with it, alone or w
     options.env = {{"VMETTE_TEST_HOST", dir.path()}};
     vmette_test::Program program(
         {VMETTE_TEST_CLI, "--quiet", "--share-transport", "virtiofs", "--share",
-         "work=" + dir.path().string(), "--exec", "echo up; sleep 1000"},
+         "box=" + dir.path().string(), "--exec", "echo up; sleep 1000"},
         options);
     REQUIRE(program.wait_for("up", kDeadline));
     const auto helpers = vmette_test::helpers_marked("VMETTE_TEST_HOST", dir.path());

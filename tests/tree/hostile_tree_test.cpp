@@ -33,8 +33,9 @@ std::string entry(const std::string& name, uint32_t mode, const std::string& tar
   info.name = name;
   info.mode = mode;
   info.target = target;
-  const std::string record = encode(info);
-  return little(record.size(), 4) + record;
+  std::string bytes;
+  vmette::wire::append_entry(bytes, info);
+  return bytes;
 }
 
 std::string piece(uint64_t offset, const std::string& bytes) {
