@@ -47,7 +47,7 @@ void Reactor::tell(const std::string& what) {
     try {
       listener(what);
     } catch (const std::exception&) {
-      // There is nobody left to tell.
+      continue;  // there is nobody left to tell
     }
   }
 }
