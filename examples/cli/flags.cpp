@@ -92,6 +92,20 @@ void apply_share_transport(Arguments& arguments, const Flag& flag, const std::st
   }
 }
 
+// What stands before an equals sign is an id only where it can be one: a path may have both.
+void apply_disk(Arguments& arguments, const Flag& flag, const std::string& value) {
+  const bool read_only = flag.name == "--disk-ro";
+  const auto equals = value.find('=');
+  const bool named = equals != std::string::npos && value.find('/') > equals;
+  if (value.empty() || equals == 0 || (named && equals + 1 == value.size()))
+    fail(flag, std::string(flag.form), value);
+  if (named) {
+    arguments.config.add_disk_as(value.substr(0, equals), value.substr(equals + 1), read_only);
+  } else {
+    arguments.config.add_disk(value, read_only);
+  }
+}
+
 void apply_env(Arguments& arguments, const Flag& flag, const std::string& value) {
   const Pair variable = split(flag, value);
   if (!is_env_key(variable.key)) fail(flag, "a key of the form [A-Za-z_][A-Za-z0-9_]*", value);
@@ -153,6 +167,9 @@ constexpr Flag kFlags[] = {
        a.scratch = true;
        a.config.set_scratch_mib(size_mib(flag, v));
      }},
+    {"--scratch-dir", "PATH", "whose file system holds that disk (default /var/tmp)", Group::kRoot,
+     Dash::kRefused,
+     [](Arguments& a, const Flag&, const std::string& v) { a.config.set_scratch_dir(v); }},
     {"--offline", "", "never fetch a root over the network", Group::kRoot, Dash::kRefused,
      [](Arguments& a, const Flag&, const std::string&) { a.config.set_offline(true); }},
     {"--cache-dir", "PATH", "where fetched roots are kept (default ~/.cache/vmette)", Group::kRoot,
@@ -175,9 +192,10 @@ constexpr Flag kFlags[] = {
      Group::kWorkload, Dash::kRefused, apply_share_target},
     {"--share-transport", "KIND", "auto, virtiofs or 9p, for shares and root (default auto)",
      Group::kWorkload, Dash::kRefused, apply_share_transport},
-    {"--disk", "PATH", "attach a raw disk image, writable (repeatable)", Group::kWorkload,
-     Dash::kRefused,
-     [](Arguments& a, const Flag&, const std::string& v) { a.config.add_disk(v, false); }},
+    {"--disk", "[ID=]PATH", "attach a raw disk image, writable (repeatable)", Group::kWorkload,
+     Dash::kRefused, apply_disk},
+    {"--disk-ro", "[ID=]PATH", "the same, read-only (repeatable)", Group::kWorkload, Dash::kRefused,
+     apply_disk},
     {"--net", "", "attach a network", Group::kWorkload, Dash::kRefused,
      [](Arguments& a, const Flag&, const std::string&) { a.config.set_net(true); }},
 

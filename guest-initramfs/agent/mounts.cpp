@@ -84,6 +84,20 @@ Mount host_share(Modules& modules, bool virtiofs, const std::string& tag, bool r
   return what;
 }
 
+void name_disks(const std::vector<wire::DiskSetup>& disks, Modules& modules, Uevents& devices) {
+  for (size_t i = 0; i < disks.size(); ++i) {
+    const std::string device = disk_with_serial("disk", disks[i].serial, modules, devices);
+    const std::string names[] = {"/dev/vmette/disk" + std::to_string(i),
+                                 "/dev/disk/by-id/virtio-" + disks[i].serial};
+    for (const std::string& name : names) {
+      int error = make_directories(name.substr(0, name.rfind('/')));
+      if (error == 0 && symlink(device.c_str(), name.c_str()) != 0) error = errno;
+      if (error != 0) throw SetupError("disk", error, name, "cannot name a disk");
+    }
+    load_file_system(modules, disks[i].fstype.empty() ? "ext4" : disks[i].fstype);
+  }
+}
+
 std::string disk_with_serial(const char* stage, const std::string& serial, Modules& modules,
                              Uevents& devices) {
   modules.load("virtio_blk");

@@ -4,9 +4,11 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "modules.h"
 #include "uevents.h"
+#include "wire/messages.h"
 
 namespace vmette::agent {
 
@@ -35,6 +37,11 @@ Mount host_share(Modules& modules, bool virtiofs, const std::string& tag, bool r
 // Throws SetupError of that stage.
 std::string disk_with_serial(const char* stage, const std::string& serial, Modules& modules,
                              Uevents& devices);
+
+// Links /dev/vmette/disk<N> and /dev/disk/by-id/virtio-<serial> to each disk, and loads the module
+// of what is on it; of ext4 where that is not known, since the guest may format it. Throws
+// SetupError.
+void name_disks(const std::vector<wire::DiskSetup>& disks, Modules& modules, Uevents& devices);
 
 // Loads what a file system of that type needs.
 void load_file_system(Modules& modules, const std::string& type);

@@ -20,8 +20,11 @@ namespace {
 constexpr const char* kLower = "/vmette/lower";
 constexpr const char* kUpper = "/vmette/upper";
 constexpr const char* kRoot = "/vmette/root";
+constexpr const char* kScratchStep = "overlay upper on scratch disk";
 
 Mount lower_mount(const wire::Root& root, Modules& modules, Uevents& devices) {
+  // What is mounted on it stays out of the layer.
+  if (root.kind == wire::RootKind::kInitramfs) return {"initramfs", "/", "", MS_BIND, ""};
   if (root.kind != wire::RootKind::kBlock)
     return host_share(modules, root.kind == wire::RootKind::kVirtiofs, root.source, true, true);
   if (root.fstype != "squashfs" && root.fstype != "erofs" && root.fstype != "ext4")
@@ -47,6 +50,10 @@ void mount_upper(const wire::Root& root, Modules& modules, Uevents& devices) {
   } else {
     what.type = "ext4";
     what.source = disk_with_serial("upper", root.upper_source, modules, devices);
+    // The disk ends with the machine: nothing has to survive a crash, and what is deleted gives its
+    // place on the host back.
+    what.flags = MS_NOATIME;
+    what.options = "nobarrier,noinit_itable,discard";
     load_file_system(modules, what.type);
   }
   make_directories(what.target);
@@ -104,13 +111,14 @@ void remove_contents(UniqueFd directory, dev_t device) {
   closedir(entries);
 }
 
-void switch_to_root() {
+// `keep_initramfs`: it is a layer of the new root.
+void switch_to_root(bool keep_initramfs) {
   for (const char* path : {"/proc", "/sys", "/dev"}) umount2(path, MNT_DETACH);
   UniqueFd old(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat info{};
   if (!old || fstat(old.get(), &info) != 0 || chdir(kRoot) != 0)
     throw SetupError("switch_root", errno, "/", "cannot open the initramfs");
-  remove_contents(std::move(old), info.st_dev);
+  if (!keep_initramfs) remove_contents(std::move(old), info.st_dev);
   if (mount(".", "/", nullptr, MS_MOVE, nullptr) != 0 || chroot(".") != 0 || chdir("/") != 0)
     throw SetupError("switch_root", errno, "/", "cannot move the new root to /");
 }
@@ -134,7 +142,9 @@ RootFs set_up_root(const wire::Setup& setup, Modules& modules, Uevents& devices,
   root.proc.reset(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
   // The agent's own mount, so that a root without /sys has control groups all the same.
   root.cgroups = mount_cgroups();
-  const bool own = setup.root.kind == wire::RootKind::kInitramfs;
+  const bool on_disk = setup.root.upper == wire::UpperKind::kDisk;
+  const bool initramfs = setup.root.kind == wire::RootKind::kInitramfs;
+  const bool own = initramfs && !on_disk;
   const bool read_only = setup.root.upper == wire::UpperKind::kNone;
   const auto populate = [&] {
     if (!own) mount_kernel_file_systems();
@@ -144,18 +154,23 @@ RootFs set_up_root(const wire::Setup& setup, Modules& modules, Uevents& devices,
     if (!own) mount_cgroups();
     root.directory.reset(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   };
+  if (!setup.disks.empty()) {
+    name_disks(setup.disks, modules, devices);
+    step("disks");
+  }
   if (own) {
     populate();
     if (read_only) mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr);
   } else {
     mount_root(setup.root, modules, devices);
-    step("root");
+    step(on_disk ? kScratchStep : "root");
+    if (on_disk) console(kScratchStep);
     inside(kRoot, populate);
     root.needs_chroot = !setup.switch_root;
   }
   step("mounts");
   if (!setup.switch_root) return root;
-  if (!own) switch_to_root();
+  if (!own) switch_to_root(initramfs);
   prctl(PR_SET_NAME, "vmette-runner");
   step("switch_root");
   return root;

@@ -87,8 +87,12 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_cmdline(vmette_config* c
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_rootfs_share(vmette_config* config,
                                                                      const char* path,
                                                                      bool read_only);
-/** A file-system image ("squashfs", "erofs" or "ext4") as read-only lower layer of the root.
- * Replaces an earlier root. */
+/**
+ * A file-system image, or a block device that holds one, as the root. It is attached read-only, so
+ * that any number of machines can share it; writes go to memory, or to the scratch disk, and are
+ * thrown away. `fstype`: "squashfs", "erofs" or "ext4", which must be what the image is; NULL:
+ * whichever of them its superblock tells. Replaces an earlier root.
+ */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_rootfs_block(vmette_config* config,
                                                                      const char* path,
                                                                      const char* fstype);
@@ -117,9 +121,22 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_share_at(vmette_config* 
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_share_transport(
     vmette_config* config, vmette_share_transport transport);
-/** Attaches a raw disk image. A writable disk keeps what the guest writes. */
+/**
+ * Attaches a raw disk image or a block device, as /dev/vmette/disk<N> in the guest, N counting from
+ * 0 in the order of these calls, and as /dev/disk/by-id/virtio-disk<N>. Nothing is mounted. A
+ * writable disk keeps what the guest writes, its size is a multiple of 512 bytes, and it belongs to
+ * one machine at a time: the start of another fails while it is in use. Read-only ones are
+ * read-only on the host's side and may be shared.
+ */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_disk(vmette_config* config,
                                                              const char* path, bool read_only);
+/**
+ * The same with a name of the caller's: /dev/disk/by-id/virtio-<id>, beside /dev/vmette/disk<N>.
+ * `id`: 1 to 20 bytes of [A-Za-z0-9._-], used once, not beginning with "vmette-"; "" means disk<N>.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_disk_as(vmette_config* config,
+                                                                const char* id, const char* path,
+                                                                bool read_only);
 /**
  * The command that the session runs as a line for /bin/sh -c; the session ends with it. Replaces
  * an earlier command; NULL removes it: the session then stays ready until it is stopped, and
@@ -167,10 +184,20 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_build_snapshot(vmette_co
 /** Starts from the snapshot at `path` instead of booting. NULL: none, the default. */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_resume_snapshot(vmette_config* config,
                                                                         const char* path);
-/** Puts the root's writable layer on a throw-away disk of this size instead of memory. Default 0:
- * memory. */
+/**
+ * Puts the root's writable layer, /tmp included, on a throw-away disk of this size instead of
+ * memory: a sparse ext4 file without a name, which takes room on the host as it is written and is
+ * gone with the machine, however that ends. 16 to 16,777,216 MiB; the default 0 means memory. Needs
+ * mke2fs on the host. Not together with a read-only root.
+ */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_scratch_mib(vmette_config* config,
                                                                     uint64_t scratch_mib);
+/**
+ * The directory whose file system holds the scratch disk. Default: VMETTE_SCRATCH_DIR, else
+ * /var/tmp. A file system in memory makes the disk live in memory. NULL goes back to the default.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_scratch_dir(vmette_config* config,
+                                                                    const char* directory);
 /** Keeps vmette_run() from printing its banner and status lines. Default false. */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_quiet(vmette_config* config, bool on);
 /** Keeps the command's output for vmette_session_output() and vmette_run(). Default false. */

@@ -71,6 +71,10 @@ class Config : public Settings<Config, vmette_config, vmette_config_delete> {
   Config& set_rootfs_block(const Text& path, const Text& fstype) noexcept {
     return set(vmette_config_set_rootfs_block, path, fstype);
   }
+  /// The type is what the image's superblock tells.
+  Config& set_rootfs_block(const Text& path) noexcept {
+    return set(vmette_config_set_rootfs_block, path, Text(nullptr));
+  }
   Config& add_share(const Text& tag, const Text& path, bool read_only) noexcept {
     return set(vmette_config_add_share, tag, path, read_only);
   }
@@ -83,6 +87,9 @@ class Config : public Settings<Config, vmette_config, vmette_config_delete> {
   }
   Config& add_disk(const Text& path, bool read_only) noexcept {
     return set(vmette_config_add_disk, path, read_only);
+  }
+  Config& add_disk_as(const Text& id, const Text& path, bool read_only) noexcept {
+    return set(vmette_config_add_disk_as, id, path, read_only);
   }
   Config& set_exec(const Text& line) noexcept { return set(vmette_config_set_exec, line); }
   Config& set_exec_argv(const char* const* argv, std::size_t argc) noexcept {
@@ -120,6 +127,9 @@ class Config : public Settings<Config, vmette_config, vmette_config_delete> {
   }
   Config& set_scratch_mib(std::uint64_t scratch_mib) noexcept {
     return set(vmette_config_set_scratch_mib, scratch_mib);
+  }
+  Config& set_scratch_dir(const Text& directory) noexcept {
+    return set(vmette_config_set_scratch_dir, directory);
   }
   Config& set_quiet(bool on) noexcept { return set(vmette_config_set_quiet, on); }
   Config& set_capture_output(bool on) noexcept { return set(vmette_config_set_capture_output, on); }

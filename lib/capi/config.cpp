@@ -115,9 +115,8 @@ vmette_error* vmette_config_set_rootfs_share(vmette_config* config, const char* 
 vmette_error* vmette_config_set_rootfs_block(vmette_config* config, const char* path,
                                              const char* fstype) {
   if (path == nullptr) return null_argument(__func__, "path");
-  if (fstype == nullptr) return null_argument(__func__, "fstype");
   return change(__func__, config, [&](Config& c) {
-    c.rootfs = vmette::core::RootfsBlock{path, fstype};
+    c.rootfs = vmette::core::RootfsBlock{path, fstype != nullptr ? fstype : ""};
     c.image_env.clear();
   });
 }
@@ -150,7 +149,14 @@ vmette_error* vmette_config_set_share_transport(vmette_config* config,
 
 vmette_error* vmette_config_add_disk(vmette_config* config, const char* path, bool read_only) {
   if (path == nullptr) return null_argument(__func__, "path");
-  return change(__func__, config, [&](Config& c) { c.disks.push_back({path, read_only}); });
+  return change(__func__, config, [&](Config& c) { c.disks.push_back({path, read_only, "", ""}); });
+}
+
+vmette_error* vmette_config_add_disk_as(vmette_config* config, const char* id, const char* path,
+                                        bool read_only) {
+  if (id == nullptr) return null_argument(__func__, "id");
+  if (path == nullptr) return null_argument(__func__, "path");
+  return change(__func__, config, [&](Config& c) { c.disks.push_back({path, read_only, id, ""}); });
 }
 
 vmette_error* vmette_config_set_exec(vmette_config* config, const char* line) {
@@ -224,6 +230,10 @@ vmette_error* vmette_config_set_resume_snapshot(vmette_config* config, const cha
 
 vmette_error* vmette_config_set_scratch_mib(vmette_config* config, uint64_t scratch_mib) {
   return change(__func__, config, [&](Config& c) { c.scratch_mib = scratch_mib; });
+}
+
+vmette_error* vmette_config_set_scratch_dir(vmette_config* config, const char* directory) {
+  return set_text(__func__, config, &Config::scratch_dir, directory);
 }
 
 vmette_error* vmette_config_set_quiet(vmette_config* config, bool on) {

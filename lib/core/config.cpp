@@ -12,6 +12,8 @@
 #include <string_view>
 #include <thread>
 
+#include "core/config_check.h"
+#include "core/disks.h"
 #include "vmm/machine.h"
 
 namespace vmette::core {
@@ -22,11 +24,6 @@ constexpr uint64_t kMostMemoryMib = 1024 * 1024;
 constexpr size_t kLongestTag = 35;        // what every hypervisor accepts
 constexpr size_t kLongestCmdline = 1500;  // of 2048, the rest is for what the helper appends
 
-template <class... Args>
-Error wrong(fmt::format_string<Args...> text, Args&&... args) {
-  return {Code::kInvalidConfig, one_line(fmt::format(text, std::forward<Args>(args)...)), "config"};
-}
-
 Error not_in_this_version(const char* field, const char* remedy) {
   return {
       Code::kUnsupported,
@@ -34,38 +31,8 @@ Error not_in_this_version(const char* field, const char* remedy) {
       "config"};
 }
 
-bool is_alnum(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 uint32_t most_vcpus() {
   return std::max(32U, std::thread::hardware_concurrency());
-}
-
-Result<void> check_file(const char* field, const std::string& path, int access_mode) {
-  struct stat info{};
-  if (stat(path.c_str(), &info) != 0)
-    return wrong("{}: '{}' cannot be used: {}; give the path of an existing file", field, path,
-                 errno_text(errno));
-  if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
-    return wrong("{}: '{}' is not a file; give the path of a file", field, path);
-  if (access(path.c_str(), access_mode) != 0)
-    return wrong("{}: '{}' cannot be {}: {}; change its permissions or give another file", field,
-                 path, (access_mode & W_OK) != 0 ? "written" : "read", errno_text(errno));
-  return success();
-}
-
-Result<void> check_directory(const char* field, const std::string& path) {
-  struct stat info{};
-  if (stat(path.c_str(), &info) != 0)
-    return wrong("{}: '{}' cannot be used: {}; give the path of an existing directory", field, path,
-                 errno_text(errno));
-  if (!S_ISDIR(info.st_mode))
-    return wrong("{}: '{}' is not a directory; give the path of a directory", field, path);
-  if (access(path.c_str(), R_OK | X_OK) != 0)
-    return wrong("{}: '{}' cannot be read: {}; change its permissions or give another directory",
-                 field, path, errno_text(errno));
-  return success();
 }
 
 Result<void> check_numbers(const Config& config) {
@@ -194,17 +161,8 @@ Result<void> check_files(const Config& config) {
   if (const auto* share = std::get_if<RootfsShare>(&config.rootfs)) {
     BOOST_OUTCOME_TRYV(check_directory("rootfs", share->path));
   }
-  if (const auto* block = std::get_if<RootfsBlock>(&config.rootfs)) {
-    if (block->fstype != "squashfs" && block->fstype != "erofs" && block->fstype != "ext4")
-      return wrong("rootfs: file system type '{}' is unknown; use squashfs, erofs or ext4",
-                   block->fstype);
-    BOOST_OUTCOME_TRYV(check_file("rootfs", block->path, R_OK));
-  }
   BOOST_OUTCOME_TRYV(check_shares(config));
-  for (const Disk& disk : config.disks) {
-    BOOST_OUTCOME_TRYV(check_file("disks", disk.path, disk.read_only ? R_OK : R_OK | W_OK));
-  }
-  return success();
+  return check_disks(config);
 }
 
 Result<void> check_combinations(const Config& config) {
@@ -228,11 +186,6 @@ Result<void> check_combinations(const Config& config) {
 
 // What the configuration can say and this version's machines cannot do.
 Result<void> check_available(const Config& config) {
-  if (std::holds_alternative<RootfsBlock>(config.rootfs))
-    return not_in_this_version("a block image as rootfs", "use a directory");
-  if (!config.disks.empty()) return not_in_this_version("disks", "leave it out");
-  if (config.scratch_mib != 0)
-    return not_in_this_version("scratch_mib", "raise mem_mib, the writable layer lives in memory");
   if (config.net) return not_in_this_version("net", "leave it out");
   if (config.vsock_mode == VsockMode::kFixed)
     return not_in_this_version("vsock_port with a number", "choose auto or disabled");
@@ -246,6 +199,32 @@ Result<void> check_available(const Config& config) {
 
 }  // namespace
 
+Result<void> check_file(const char* field, const std::string& path, int access_mode) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0)
+    return wrong("{}: '{}' cannot be used: {}; give the path of an existing file", field, path,
+                 errno_text(errno));
+  if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
+    return wrong("{}: '{}' is not a file; give the path of a file", field, path);
+  if (access(path.c_str(), access_mode) != 0)
+    return wrong("{}: '{}' cannot be {}: {}; change its permissions or give another file", field,
+                 path, (access_mode & W_OK) != 0 ? "written" : "read", errno_text(errno));
+  return success();
+}
+
+Result<void> check_directory(const char* field, const std::string& path) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0)
+    return wrong("{}: '{}' cannot be used: {}; give the path of an existing directory", field, path,
+                 errno_text(errno));
+  if (!S_ISDIR(info.st_mode))
+    return wrong("{}: '{}' is not a directory; give the path of a directory", field, path);
+  if (access(path.c_str(), R_OK | X_OK) != 0)
+    return wrong("{}: '{}' cannot be read: {}; change its permissions or give another directory",
+                 field, path, errno_text(errno));
+  return success();
+}
+
 std::string mount_point(const Share& share) {
   return share.target.empty() ? "/mnt/" + share.tag : share.target;
 }
@@ -258,7 +237,10 @@ void make_paths_absolute(Config& config) {
     if (!error) path = whole.lexically_normal().string();
   };
   if (auto* share = std::get_if<RootfsShare>(&config.rootfs)) absolute(share->path);
+  if (auto* block = std::get_if<RootfsBlock>(&config.rootfs)) absolute(block->path);
   for (Share& share : config.shares) absolute(share.path);
+  for (Disk& disk : config.disks) absolute(disk.path);
+  absolute(config.scratch_dir);
 }
 
 bool root_is_read_only(const Config& config) {

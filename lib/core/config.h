@@ -30,7 +30,7 @@ struct RootfsShare {
 // A file-system image as the root's lower layer.
 struct RootfsBlock {
   std::string path;
-  std::string fstype;
+  std::string fstype;      // empty: told by its superblock
   bool read_only = false;  // no writable layer on top; the image itself is never written
 };
 
@@ -53,6 +53,8 @@ std::string mount_point(const Share& share);
 struct Disk {
   std::string path;
   bool read_only = false;
+  std::string id;      // empty: disk<N>, its position
+  std::string fstype;  // once it was looked at; empty: none that is known
 };
 
 // The main command: a shell line (one element, `shell`) or an argv.
@@ -96,6 +98,7 @@ struct Config {
   std::string build_snapshot;
   std::string resume_snapshot;
   uint64_t scratch_mib = 0;
+  std::string scratch_dir;  // empty: VMETTE_SCRATCH_DIR, /var/tmp
   bool quiet = false;
   bool capture_output = false;
   size_t capture_limit = size_t{1} << 20;

@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "core/disks.h"
 #include "core/log.h"
 #include "core/rootfs/resolve.h"
 
@@ -41,6 +42,7 @@ Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config
   config = std::move(whole.value());
   BOOST_OUTCOME_TRYV(validate(config));
   make_paths_absolute(config);
+  detect_fstypes(config);
   if (!stdio) {
     stdio.emplace();
     stdio->kind = config.capture_output ? MainStdio::Kind::kCapture : MainStdio::Kind::kDiscard;

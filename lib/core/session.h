@@ -133,6 +133,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void create_machine();
   void machine_created(const nlohmann::json& answer);
   void note_shares(const nlohmann::json& answer);
+  void disk_failed(const VmmClient::DiskError& error);
   void attach_guest(UniqueFd stream);
   void handle_frame(const wire::Frame& frame);
   void handle_hello(const wire::Frame& frame);

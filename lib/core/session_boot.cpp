@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/log.h"
+#include "core/machine_plan.h"
 #include "core/session.h"
 #include "vmm/machine.h"
 
@@ -15,57 +17,10 @@ namespace {
 using wire::Type;
 using json = nlohmann::json;
 
-constexpr const char* kRootTag = "rootfs";
 constexpr size_t kMostGuestSteps = 32;
 constexpr size_t kLongestStepName = 48;
 // As docs/guest-protocol.md allows.
 constexpr size_t kMostStreams = 4096;
-
-vmm::Accel to_vmm(Accel accel) {
-  switch (accel) {
-    case Accel::kHardware:
-      return vmm::Accel::kKvm;
-    case Accel::kEmulation:
-      return vmm::Accel::kTcg;
-    case Accel::kAuto:
-      break;
-  }
-  return vmm::Accel::kAuto;
-}
-
-vmm::ShareTransport to_vmm(ShareTransport transport) {
-  switch (transport) {
-    case ShareTransport::kVirtiofs:
-      return vmm::ShareTransport::kVirtiofs;
-    case ShareTransport::k9p:
-      return vmm::ShareTransport::k9p;
-    case ShareTransport::kAuto:
-      break;
-  }
-  return vmm::ShareTransport::kAuto;
-}
-
-// The name that the guest finds a share by: its tag, or, where that is longer than a device can
-// report, the tag's beginning and the share's number. No caller's tag has a tilde.
-std::string device_tag(const Config& config, size_t index) {
-  const std::string& tag = config.shares[index].tag;
-  if (tag.size() <= vmm::kMaxTagBytes) return tag;
-  const std::string number = fmt::format("~{}", index);
-  return tag.substr(0, vmm::kMaxTagBytes - number.size()) + number;
-}
-
-// A directory of the host as root is read-only there, and does not change while it is one.
-std::vector<vmm::Share> machine_shares(const Config& config) {
-  const vmm::ShareTransport transport = to_vmm(config.share_transport);
-  std::vector<vmm::Share> shares;
-  if (const auto* root = std::get_if<RootfsShare>(&config.rootfs))
-    shares.push_back({kRootTag, root->path, true, transport, true});
-  for (size_t i = 0; i < config.shares.size(); ++i) {
-    const Share& share = config.shares[i];
-    shares.push_back({device_tag(config, i), share.path, share.read_only, transport, false});
-  }
-  return shares;
-}
 
 std::string fresh_entropy() {
   std::string bytes(64, '\0');
@@ -75,30 +30,6 @@ std::string fresh_entropy() {
 uint64_t realtime_ns() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
-}
-
-wire::Root root_setup(const Config& config, const std::set<std::string>& virtiofs_tags) {
-  wire::Root root;
-  if (const auto* share = std::get_if<RootfsShare>(&config.rootfs)) {
-    root.kind =
-        virtiofs_tags.contains(kRootTag) ? wire::RootKind::kVirtiofs : wire::RootKind::kShare9p;
-    root.source = kRootTag;
-    root.upper = share->read_only ? wire::UpperKind::kNone : wire::UpperKind::kTmpfs;
-  }
-  return root;
-}
-
-// In an order in which no mount hides another.
-std::vector<wire::ShareSetup> share_setups(const Config& config,
-                                           const std::set<std::string>& virtiofs_tags) {
-  std::vector<wire::ShareSetup> setups;
-  for (size_t i = 0; i < config.shares.size(); ++i) {
-    const Share& share = config.shares[i];
-    const std::string tag = device_tag(config, i);
-    setups.push_back({tag, virtiofs_tags.contains(tag), mount_point(share), share.read_only});
-  }
-  std::ranges::sort(setups, {}, &wire::ShareSetup::target);
-  return setups;
 }
 
 }  // namespace
@@ -111,6 +42,7 @@ void Session::begin(HelperProcess helper) {
       reactor_.io(), std::move(helper),
       VmmClient::Callbacks{[this](UniqueFd fd) { attach_guest(std::move(fd)); },
                            [this](const std::string& bytes) { add_console(bytes); },
+                           [this](const VmmClient::DiskError& error) { disk_failed(error); },
                            [this](const VmmClient::Stopped& stopped) { machine_stopped(stopped); },
                            [this](Error error) { fail(std::move(error)); },
                            [this](const std::string&) { publish_end(); }});
@@ -147,17 +79,7 @@ void Session::arm_session_timeout(Clock::time_point at) {
 
 void Session::create_machine() {
   stage_ = "create";
-  const BootFiles files = boot_files();
-  vmm::Machine machine;
-  machine.version = VMETTE_VERSION;
-  machine.parent_pid = getpid();
-  machine.kernel = files.kernel;
-  machine.initramfs = files.initramfs;
-  machine.cmdline = config_.cmdline;
-  machine.vcpus = config_.vcpus;
-  machine.memory_mib = static_cast<uint32_t>(config_.mem_mib);
-  machine.accel = to_vmm(config_.accel);
-  machine.shares = machine_shares(config_);
+  const vmm::Machine machine = machine_for(config_, boot_files());
   if (const auto wrong = vmm::validate(machine))
     return fail(Error(Code::kInvalidConfig, one_line(*wrong), "create"));
   vmm_->request("create", vmm::to_json(machine), [this](Result<json> answer) {
@@ -194,6 +116,15 @@ void Session::note_shares(const json& answer) {
     add_timeline(one_line(fmt::format("share {}: {}{}", tag, virtiofs ? "virtio-fs" : "9p",
                                       reason.empty() ? "" : " (" + reason + ")")));
   }
+}
+
+// The guest sees an error of its device; who reads the log learns why.
+void Session::disk_failed(const VmmClient::DiskError& error) {
+  log(LogLevel::kError, number_,
+      error.full
+          ? fmt::format("disk {}: the host's disk is full, the guest's write failed",
+                        one_line(error.serial))
+          : fmt::format("disk {}: input/output error: {}", one_line(error.serial), error.reason));
 }
 
 void Session::attach_guest(UniqueFd stream) {
@@ -253,16 +184,10 @@ void Session::handle_hello(const wire::Frame& frame) {
 }
 
 void Session::send_setup(uint32_t generation) {
-  wire::Setup setup;
+  wire::Setup setup = setup_for(config_, virtiofs_tags_);
   setup.generation = generation;
-  setup.hostname = config_.hostname;
   setup.realtime_ns = realtime_ns();
   setup.entropy = fresh_entropy();
-  setup.root = root_setup(config_, virtiofs_tags_);
-  setup.shares = share_setups(config_, virtiofs_tags_);
-  setup.env = config_.image_env;
-  setup.env.insert(setup.env.end(), config_.env.begin(), config_.env.end());  // later ones win
-  setup.switch_root = config_.switch_root;
   std::string payload = wire::encode(setup);
   if (payload.size() > wire::kMaxHostMessageBytes)
     return fail(Error(Code::kInvalidConfig, "env: the environment is larger than 4 MiB; shorten it",

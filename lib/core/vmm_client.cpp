@@ -30,7 +30,8 @@ Error answer_error(const json& error) {
   const std::string code = text_field(error, "code");
   const bool missing = code == "not_found";
   const bool config = code == "bad_kernel" || code == "bad_initramfs" ||
-                      code == "kvm_unavailable" || code == "virtiofs_unavailable";
+                      code == "kvm_unavailable" || code == "virtiofs_unavailable" ||
+                      code == "bad_disk" || code == "bad_scratch";
   return {missing  ? Code::kNotFound
           : config ? Code::kInvalidConfig
                    : Code::kStartFailed,
@@ -138,6 +139,10 @@ void VmmClient::handle_event(const json& message) {
     callbacks_.channel(std::move(fd));
   } else if (event == "console") {
     if (auto bytes = base64_decode(text_field(message, "data"))) callbacks_.console(*bytes);
+  } else if (event == "disk_error") {
+    const auto full = message.find("full");
+    callbacks_.disk_error({text_field(message, "serial"), full != message.end() && *full == true,
+                           one_line(text_field(message, "reason"))});
   } else if (event == "stopped") {
     callbacks_.stopped({text_field(message, "reason"), text_field(message, "message")});
   } else if (event == "failed") {

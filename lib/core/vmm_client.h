@@ -27,12 +27,19 @@ class VmmClient : public std::enable_shared_from_this<VmmClient> {
     std::string reason;   // poweroff, reset, killed, exited
     std::string message;  // the hypervisor's last words, may be empty
   };
+  // A disk could not be read or written; told once for each.
+  struct DiskError {
+    std::string serial;
+    bool full = false;  // no room on the host
+    std::string reason;
+  };
   struct Callbacks {
     std::function<void(UniqueFd)> channel;     // the control stream
     std::function<void(std::string)> console;  // bytes
-    std::function<void(Stopped)> stopped;      // the hypervisor has ended
-    std::function<void(Error)> failed;         // helper or its protocol failed
-    std::function<void(std::string)> gone;     // how the helper ended
+    std::function<void(DiskError)> disk_error;
+    std::function<void(Stopped)> stopped;   // the hypervisor has ended
+    std::function<void(Error)> failed;      // helper or its protocol failed
+    std::function<void(std::string)> gone;  // how the helper ended
   };
   // The answer of one request.
   using Answer = std::function<void(Result<nlohmann::json>)>;

@@ -61,6 +61,17 @@ class Reader {
     out = *choice;
   }
 
+  // An object that `parse` reads through a Reader of its own.
+  template <class Item, class Parse>
+  void read(const char* key, std::optional<Item>& out, Parse parse) {
+    const json* item = find(key);
+    if (item == nullptr) return;
+    if (!item->is_object()) return wrong(key, "must be an object");
+    Reader reader(*item, fmt::format("{}{}.", prefix_, key));
+    parse(reader, out.emplace());
+    problem_ = reader.finish();
+  }
+
   // Each element is an object that `parse` reads through a Reader of its own.
   template <class Item, class Parse>
   void read(const char* key, std::vector<Item>& out, Parse parse) {
@@ -166,6 +177,15 @@ Problem check_devices(const Machine& machine) {
     const std::string field = fmt::format("disks[{}].serial", i);
     if (auto problem = check_name(field, disk.serial, kMaxSerialBytes, serials)) return problem;
   }
+  if (machine.scratch) {
+    const Scratch& scratch = *machine.scratch;
+    if (auto problem = check_path("scratch.directory", scratch.directory)) return problem;
+    if (auto problem = check_name("scratch.serial", scratch.serial, kMaxSerialBytes, serials))
+      return problem;
+    if (scratch.mib < kMinScratchMib || scratch.mib > kMaxScratchMib)
+      return fmt::format("scratch.mib: {} is out of range; use {} to {}", scratch.mib,
+                         kMinScratchMib, kMaxScratchMib);
+  }
   std::set<std::string> tags;
   for (size_t i = 0; i < machine.shares.size(); ++i) {
     const Share& share = machine.shares[i];
@@ -173,7 +193,8 @@ Problem check_devices(const Machine& machine) {
     if (auto problem = check_name(field, share.tag, kMaxTagBytes, tags)) return problem;
     if (auto problem = check_path(fmt::format("shares[{}].path", i), share.path)) return problem;
   }
-  const size_t count = machine.disks.size() + machine.shares.size();
+  const size_t count =
+      machine.disks.size() + machine.shares.size() + (machine.scratch ? size_t{1} : 0);
   if (count > kDeviceLimit - 1)
     return fmt::format("disks, shares: {} devices are too many; at most {} fit", count,
                        kDeviceLimit - 1);
@@ -250,12 +271,17 @@ json to_json(const Machine& machine) {
                       {"read_only", share.read_only},
                       {"transport", name_of(share.transport)},
                       {"stable", share.stable}});
-  return {{"version", machine.version},      {"parent_pid", machine.parent_pid},
-          {"arch", name_of(machine.arch)},   {"kernel", machine.kernel},
-          {"initramfs", machine.initramfs},  {"cmdline", machine.cmdline},
-          {"vcpus", machine.vcpus},          {"memory_mib", machine.memory_mib},
-          {"accel", name_of(machine.accel)}, {"qemu", machine.qemu},
-          {"disks", std::move(disks)},       {"shares", std::move(shares)}};
+  json all = {{"version", machine.version},      {"parent_pid", machine.parent_pid},
+              {"arch", name_of(machine.arch)},   {"kernel", machine.kernel},
+              {"initramfs", machine.initramfs},  {"cmdline", machine.cmdline},
+              {"vcpus", machine.vcpus},          {"memory_mib", machine.memory_mib},
+              {"accel", name_of(machine.accel)}, {"qemu", machine.qemu},
+              {"disks", std::move(disks)},       {"shares", std::move(shares)}};
+  if (machine.scratch)
+    all["scratch"] = {{"directory", machine.scratch->directory},
+                      {"serial", machine.scratch->serial},
+                      {"mib", machine.scratch->mib}};
+  return all;
 }
 
 Problem from_json(const json& fields, Machine& machine) {
@@ -277,6 +303,11 @@ Problem from_json(const json& fields, Machine& machine) {
     item.read("path", disk.path);
     item.read("serial", disk.serial);
     item.read("read_only", disk.read_only);
+  });
+  reader.read("scratch", machine.scratch, [](Reader& item, Scratch& scratch) {
+    item.read("directory", scratch.directory);
+    item.read("serial", scratch.serial);
+    item.read("mib", scratch.mib);
   });
   reader.read("shares", machine.shares, [](Reader& item, Share& share) {
     item.read("tag", share.tag);

@@ -23,6 +23,8 @@ inline constexpr size_t kMaxCmdlineBytes = 2047;  // what a kernel keeps of its 
 inline constexpr uint32_t kMaxVcpus = 255;
 inline constexpr uint32_t kMinMemoryMib = 32;
 inline constexpr uint32_t kMaxMemoryMib = 16 * 1024 * 1024;
+inline constexpr uint64_t kMinScratchMib = 16;
+inline constexpr uint64_t kMaxScratchMib = uint64_t{16} * 1024 * 1024;  // of ext4, a little less
 
 enum class Arch : uint8_t { kX86_64, kAarch64 };
 enum class Accel : uint8_t {
@@ -45,6 +47,15 @@ struct Disk {
   bool read_only = false;
 
   bool operator==(const Disk&) const = default;
+};
+
+// An ext4 disk that is made for this machine and gone with it: a sparse file without a name.
+struct Scratch {
+  std::string directory;  // on the file system that pays for it
+  std::string serial;
+  uint64_t mib = 0;
+
+  bool operator==(const Scratch&) const = default;
 };
 
 // How a share reaches the guest.
@@ -81,6 +92,7 @@ struct Machine {
   Accel accel = Accel::kAuto;
   std::string qemu;  // program; empty: VMETTE_QEMU, then PATH
   std::vector<Disk> disks;
+  std::optional<Scratch> scratch;
   std::vector<Share> shares;
 
   bool operator==(const Machine&) const = default;

@@ -49,6 +49,12 @@ void read(const Fields& in, Setup& out) {
                             share.text("target"), share.number<bool>("read_only", false)});
     }
   }
+  if (const json* disks = in.array("disks")) {
+    for (const json& item : *disks) {
+      const Fields disk(item);
+      out.disks.push_back({disk.text("serial"), disk.text("fstype")});
+    }
+  }
 }
 
 void read(const Fields& in, Ready& out) {
@@ -225,6 +231,9 @@ std::string encode(const Setup& in) {
                       {"virtiofs", share.virtiofs},
                       {"target", bytes(share.target)},
                       {"read_only", share.read_only}});
+  json disks = json::array();
+  for (const DiskSetup& disk : in.disks)
+    disks.push_back({{"serial", disk.serial}, {"fstype", disk.fstype}});
   return pack({{"generation", in.generation},
                {"hostname", in.hostname},
                {"realtime_ns", in.realtime_ns},
@@ -236,6 +245,7 @@ std::string encode(const Setup& in) {
                  {"upper", static_cast<uint8_t>(in.root.upper)},
                  {"upper_source", in.root.upper_source}}},
                {"shares", std::move(shares)},
+               {"disks", std::move(disks)},
                {"env", env_json(in.env)},
                {"switch_root", in.switch_root}});
 }

@@ -53,6 +53,12 @@ struct ShareSetup {
   bool read_only = false;
 };
 
+// A disk of the caller's, in the order of the list: the agent names it and mounts nothing.
+struct DiskSetup {
+  std::string serial;
+  std::string fstype;  // what the host has seen on it, empty: nothing that it knows
+};
+
 struct Setup {
   uint32_t generation = 0;  // the one both sides speak from here on
   std::string hostname;
@@ -60,6 +66,7 @@ struct Setup {
   std::string entropy;  // credited to the kernel's pool
   Root root;
   std::vector<ShareSetup> shares;
+  std::vector<DiskSetup> disks;
   EnvList env;  // the base environment of every command
   bool switch_root = false;
 };

@@ -110,6 +110,7 @@ static void test_setters(vmette_config* config) {
   CHECK(works(vmette_config_set_build_snapshot(config, NULL)));
   CHECK(works(vmette_config_set_resume_snapshot(config, NULL)));
   CHECK(works(vmette_config_set_scratch_mib(config, 0)));
+  CHECK(works(vmette_config_set_scratch_dir(config, NULL)));
   CHECK(works(vmette_config_set_quiet(config, true)));
   CHECK(works(vmette_config_set_capture_output(config, true)));
   CHECK(works(vmette_config_set_capture_limit(config, 4096)));
@@ -178,6 +179,19 @@ static vmette_error* unknown_share_transport(vmette_config* c) {
 static vmette_error* missing_disk(vmette_config* c) {
   return vmette_config_add_disk(c, "/no/such/disk", false);
 }
+static vmette_error* disk_without_id(vmette_config* c) {
+  return vmette_config_add_disk_as(c, NULL, "/etc/passwd", true);
+}
+static vmette_error* bad_disk_id(vmette_config* c) {
+  return vmette_config_add_disk_as(c, "a b", "/etc/passwd", true);
+}
+static vmette_error* small_scratch(vmette_config* c) {
+  return vmette_config_set_scratch_mib(c, 1);
+}
+static vmette_error* missing_scratch_dir(vmette_config* c) {
+  vmette_error* error = vmette_config_set_scratch_mib(c, 64);
+  return error != NULL ? error : vmette_config_set_scratch_dir(c, "/no/such/directory");
+}
 static vmette_error* missing_root(vmette_config* c) {
   return vmette_config_set_rootfs_share(c, "/no/such/root", false);
 }
@@ -228,6 +242,10 @@ static void test_wrong_settings(void) {
       reserved_share_tag,
       missing_share,
       missing_disk,
+      disk_without_id,
+      bad_disk_id,
+      small_scratch,
+      missing_scratch_dir,
       missing_root,
       root_is_a_file,
       missing_block,

@@ -134,7 +134,12 @@ void client(Script script) {
             quiet();
             require(fd.valid(), "a channel has its descriptor");
           },
-          [&](const std::string&) { quiet(); }, [&](const VmmClient::Stopped&) { quiet(); },
+          [&](const std::string&) { quiet(); },
+          [&](const VmmClient::DiskError& error) {
+            quiet();
+            require(error.reason.find('\n') == std::string::npos, "a reason is one line");
+          },
+          [&](const VmmClient::Stopped&) { quiet(); },
           [&](const vmette::core::Error& error) {
             quiet();
             require(error.message.find('\n') == std::string::npos, "an error is one line");

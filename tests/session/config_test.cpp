@@ -237,22 +237,44 @@ TEST_CASE("as many shares and disks are accepted as a machine has devices, and o
           "shares, disks", "22", "leaves 21");
   refuses(with([&](Config& c) {
             c = many(22);
-            c.disks.push_back({file, true});
+            c.disks.push_back({file, true, "", ""});
           }),
           "shares, disks", "23", "leaves 22");
 }
 
 TEST_CASE("disks must be files that can be read and, unless read-only, written") {
   const TempDir dir;
-  refuses_change([&](Config& c) { c.disks = {{dir / "gone", false}}; }, "disks", dir / "gone",
-                 "existing file");
-  refuses_change([&](Config& c) { c.disks = {{dir.path(), true}}; }, "disks", dir.path(),
+  refuses_change([&](Config& c) { c.disks = {{dir / "gone", false, "", ""}}; }, "disks",
+                 dir / "gone", "existing file");
+  refuses_change([&](Config& c) { c.disks = {{dir.path(), true, "", ""}}; }, "disks", dir.path(),
                  "path of a file");
   if (!root()) {
     const std::string file = dir.write("disk", "x");
     REQUIRE(chmod(file.c_str(), 0400) == 0);
-    refuses_change([&](Config& c) { c.disks = {{file, false}}; }, "disks", file, "written");
+    refuses_change([&](Config& c) { c.disks = {{file, false, "", ""}}; }, "disks", file, "written");
   }
+}
+
+TEST_CASE("an image as root has a type that is known") {
+  const TempDir dir;
+  const std::string file = dir.write("file", "x");
+  refuses_change([&](Config& c) { c.rootfs = RootfsBlock{file, "vfat"}; }, "rootfs", "vfat",
+                 "squashfs, erofs or ext4");
+}
+
+TEST_CASE("a scratch disk has a size that ext4 can have, and a place") {
+  const TempDir dir;
+  for (const uint64_t mib : {16U, 16U * 1024 * 1024})
+    CHECK(accepts(with([&](Config& c) { c.scratch_mib = mib; })));
+  refuses_change([](Config& c) { c.scratch_mib = 15; }, "scratch_mib", "15", "from 16 to 16777216");
+  refuses_change([](Config& c) { c.scratch_mib = 16777217; }, "scratch_mib", "16777217",
+                 "from 16 to 16777216");
+  refuses_change(
+      [&](Config& c) {
+        c.scratch_mib = 16;
+        c.scratch_dir = dir / "gone";
+      },
+      "scratch_dir", dir / "gone", "existing directory");
 }
 
 TEST_CASE("settings that contradict each other are refused") {
@@ -280,13 +302,6 @@ TEST_CASE("settings that contradict each other are refused") {
 }
 
 TEST_CASE("what this version cannot do is said by its field") {
-  const TempDir dir;
-  const std::string file = dir.write("file", "x");
-  refuses_change([&](Config& c) { c.rootfs = RootfsBlock{file, "vfat"}; }, "rootfs", "vfat",
-                 "squashfs, erofs or ext4");
-  unsupported(with([&](Config& c) { c.rootfs = RootfsBlock{file, "squashfs"}; }), "rootfs");
-  unsupported(with([&](Config& c) { c.disks = {{file, false}}; }), "disks");
-  unsupported(with([](Config& c) { c.scratch_mib = 1; }), "scratch_mib");
   unsupported(with([](Config& c) { c.net = true; }), "net");
   unsupported(with([](Config& c) { c.build_snapshot = "/s"; }), "build_snapshot");
   unsupported(with([](Config& c) { c.guest_vsock_port = 1026; }), "guest_vsock_port");

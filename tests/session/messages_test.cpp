@@ -58,6 +58,7 @@ wire::Setup full_setup() {
   setup.entropy = kBytes;
   setup.root = {wire::RootKind::kBlock, "disk0", "erofs", wire::UpperKind::kDisk, "disk1"};
   setup.shares = {{"one", true, kBytes, true}, {"two", false, "/mnt/two", false}};
+  setup.disks = {{"disk0", "ext4"}, {"data", ""}};
   setup.env = {{"A", kBytes}, {"B", ""}, {"A", "again"}};
   setup.switch_root = true;
   return setup;

@@ -177,17 +177,17 @@ TEST_CASE("QEMU takes disks and shares with commas in their names, up to the dev
   CHECK(helper.wait_for("stopped")["reason"] == "reset");
 }
 
-TEST_CASE("what QEMU refuses is told in its own words") {
+TEST_CASE("a disk that is not there is missed before QEMU is started") {
   const TemporaryFolder folder;
   Machine machine = bare_machine();
   machine.disks = {{folder.path() + "/none", "disk", false}};
   Helper helper;
   const json answer = helper.call("create", to_json(machine));
   CHECK(answer["error"]["stage"] == "create");
-  CHECK(answer["error"]["code"] == "hypervisor");
+  CHECK(answer["error"]["code"] == "bad_disk");
   const std::string message = answer["error"]["message"];
   INFO(message);
-  CHECK(message.find("/none': No such file or directory") != std::string::npos);
+  CHECK(message.find("/none' cannot be used: No such file or directory") != std::string::npos);
 }
 
 TEST_CASE("a writable disk of one machine is refused to another by the file's lock") {
@@ -199,5 +199,7 @@ TEST_CASE("a writable disk of one machine is refused to another by the file's lo
   Helper second;
   const json answer = second.call("create", to_json(machine));
   REQUIRE(answer.contains("error"));
-  CHECK(answer["error"]["message"].get<std::string>().find("lock") != std::string::npos);
+  CHECK(answer["error"]["code"] == "disk_in_use");
+  CHECK(answer["error"]["message"].get<std::string>().find("/disk' is in use") !=
+        std::string::npos);
 }

@@ -23,6 +23,7 @@ Machine full_machine() {
   machine.accel = Accel::kTcg;
   machine.qemu = "/opt/qemu";
   machine.disks = {{"/dev/sda", "root", true}, {"/tmp/b c", "scratch", false}};
+  machine.scratch = Scratch{"/var/tmp", "vmette-scratch", 8192};
   machine.shares = {{"src", "/home/a,b", true, ShareTransport::kVirtiofs, true},
                     {"out", "/", false, ShareTransport::k9p, false}};
   return machine;
@@ -71,6 +72,9 @@ TEST_CASE("a field of the wrong type or kind is named") {
       {"/parent_pid", 1ULL << 31U, "parent_pid: must be a whole number from 0 to 2147483647"},
       {"/arch", "riscv64", "arch: \"riscv64\" is none of x86_64, aarch64"},
       {"/accel", "hvf", "accel: \"hvf\" is none of auto, kvm, tcg"},
+      {"/scratch", 1, "scratch: must be an object"},
+      {"/scratch/mib", "8", "scratch.mib: must be a whole number from 0 to 18446744073709551615"},
+      {"/scratch/size", 8, "scratch.size: unknown field"},
       {"/disks", json::object(), "disks: must be a list"},
       {"/disks/1", 3, "disks[1]: must be an object"},
       {"/disks/1/read_only", 1, "disks[1].read_only: must be true or false"},
@@ -111,6 +115,10 @@ TEST_CASE("a value that no machine can have is named with what would be right") 
        "disks[0].serial: \"123456789012345678901\" must be 1 to 20 printable ASCII characters "
        "without a slash"},
       {"/disks/1/serial", "root", "disks[1].serial: \"root\" is used twice; choose another"},
+      {"/scratch/mib", 15, "scratch.mib: 15 is out of range; use 16 to 16777216"},
+      {"/scratch/directory", "tmp",
+       "scratch.directory: \"tmp\" is relative; give an absolute path"},
+      {"/scratch/serial", "root", "scratch.serial: \"root\" is used twice; choose another"},
       {"/shares/0/tag", "a/b",
        "shares[0].tag: \"a/b\" must be 1 to 31 printable ASCII characters without a slash"},
       {"/shares/1/tag", "src", "shares[1].tag: \"src\" is used twice; choose another"},
@@ -129,12 +137,16 @@ TEST_CASE("a path that is not UTF-8 is refused before it becomes JSON") {
 TEST_CASE("22 disks and shares fit beside the control stream and 23 do not") {
   Machine machine = full_machine();
   machine.disks.clear();
+  machine.scratch.reset();
   machine.shares.clear();
   for (int i = 0; i < 11; ++i) {
     machine.disks.push_back({"/d", "d" + std::to_string(i), false});
     machine.shares.push_back({"s" + std::to_string(i), "/s", false});
   }
   CHECK_FALSE(validate(machine).has_value());
+  machine.scratch = Scratch{"/tmp", "scratch", 16};
+  CHECK(validate(machine) == "disks, shares: 23 devices are too many; at most 22 fit");
+  machine.scratch.reset();
   machine.shares.push_back({"one more", "/s", false});
   CHECK(validate(machine) == "disks, shares: 23 devices are too many; at most 22 fit");
 }

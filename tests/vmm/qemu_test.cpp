@@ -15,6 +15,7 @@
 #include "vmm/qemu/accel.h"
 #include "vmm/qemu/command_line.h"
 #include "vmm/qemu/console_log.h"
+#include "vmm/qemu/disk_check.h"
 #include "vmm/qemu/failure.h"
 #include "vmm/qemu/kernel_check.h"
 #include "vmm/qemu/kernel_cmdline.h"
@@ -250,6 +251,29 @@ TEST_CASE("QEMU's arguments follow the machine") {
   CHECK(has_pair(arm, "-accel", "kvm"));
   CHECK(has_pair(arm, "-cpu", "host"));
   CHECK(std::ranges::count(arm, "-initrd") == 0);
+}
+
+TEST_CASE("the scratch disk reaches QEMU as a descriptor, and its flushes go nowhere") {
+  Machine machine = small_machine();
+  machine.scratch = Scratch{"/var/tmp", "s,1", 64};
+  const auto argv = qemu_argv(machine, "/q", Accel::kTcg, "", {{}, 9});
+  CHECK(has_pair(argv, "-add-fd", "fd=9,set=2"));
+  CHECK(has_pair(argv, "-device",
+                 "virtio-blk-device,drive=scratch,serial=s,,1,werror=report,rerror=report"));
+  const auto at = std::ranges::find(argv, "-blockdev");
+  REQUIRE(at != argv.end());
+  const auto node = nlohmann::json::parse(*(at + 1));
+  CHECK(node["file"]["filename"] == "/dev/fdset/2");
+  CHECK(node["cache"]["no-flush"] == true);
+}
+
+TEST_CASE("QEMU's words about a lock become the disk that somebody else has") {
+  CHECK(disk_in_use("qemu: -device virtio-blk-device,drive=disk0: Failed to get \"write\" lock; Is "
+                    "another process using the image [/a b/c]?")
+            .starts_with("disks: '/a b/c' is in use by another machine"));
+  CHECK(disk_in_use("Failed to get shared \"write\" lock").starts_with("disks: a disk is in use"));
+  CHECK(disk_in_use("Failed to get memory").empty());
+  CHECK(disk_in_use("").empty());
 }
 
 TEST_CASE("disks and shares reach QEMU with their names, commas and read-only flags whole") {

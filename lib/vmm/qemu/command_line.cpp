@@ -12,6 +12,8 @@ namespace {
 
 using Argv = std::vector<std::string>;
 
+constexpr int kScratchSet = 2;  // of descriptors; the console's is 1
+
 // A value inside an option that QEMU cuts at commas.
 std::string escaped(std::string_view value) {
   std::string out;
@@ -72,19 +74,40 @@ void add_disk(Argv& argv, const Disk& disk, size_t index) {
   struct stat info{};
   const bool device = stat(disk.path.c_str(), &info) == 0 && S_ISBLK(info.st_mode);
   const nlohmann::json node = {{"driver", "raw"},
-                               {"node-name", fmt::format("disk{}", index)},
+                               {"node-name", disk_node(index)},
                                {"read-only", disk.read_only},
                                {"discard", "unmap"},
                                {"file",
                                 {{"driver", device ? "host_device" : "file"},
                                  {"filename", disk.path},
+                                 {"locking", "auto"},
                                  {"read-only", disk.read_only},
                                  {"discard", "unmap"},
                                  {"aio", "threads"}}}};
   argv.insert(argv.end(),
               {"-blockdev", node.dump(), "-device",
-               fmt::format("virtio-blk-device,drive=disk{},serial={},werror=report,rerror=report",
-                           index, escaped(disk.serial))});
+               fmt::format("virtio-blk-device,drive={},serial={},werror=report,rerror=report",
+                           disk_node(index), escaped(disk.serial))});
+}
+
+// The descriptor is all that there is of it. What the guest flushes has nowhere to survive.
+void add_scratch(Argv& argv, const Scratch& scratch, int fd) {
+  const nlohmann::json node = {{"driver", "raw"},
+                               {"node-name", kScratchNode},
+                               {"discard", "unmap"},
+                               {"cache", {{"no-flush", true}}},
+                               {"file",
+                                {{"driver", "file"},
+                                 {"filename", fmt::format("/dev/fdset/{}", kScratchSet)},
+                                 {"locking", "off"},
+                                 {"discard", "unmap"},
+                                 {"cache", {{"no-flush", true}}},
+                                 {"aio", "threads"}}}};
+  argv.insert(
+      argv.end(),
+      {"-add-fd", fmt::format("fd={},set={}", fd, kScratchSet), "-blockdev", node.dump(), "-device",
+       fmt::format("virtio-blk-device,drive={},serial={},werror=report,rerror=report", kScratchNode,
+                   escaped(scratch.serial))});
 }
 
 void add_virtiofs(Argv& argv, const Share& share, size_t index, int fd) {
@@ -106,18 +129,23 @@ void add_9p(Argv& argv, const Share& share, size_t index) {
 
 }  // namespace
 
+std::string disk_node(size_t index) {
+  return fmt::format("disk{}", index);
+}
+
 Argv qemu_argv(const Machine& machine, const std::string& program, Accel accel,
-               const std::string& cmdline, const std::vector<int>& share_fds) {
+               const std::string& cmdline, const PassedFds& fds) {
   Argv argv = {program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S"};
-  const bool shared_ram = std::ranges::any_of(share_fds, [](int fd) { return fd >= 0; });
+  const bool shared_ram = std::ranges::any_of(fds.shares, [](int fd) { return fd >= 0; });
   add_machine(argv, machine, accel, shared_ram);
   add_sandbox(argv);
   argv.insert(argv.end(), {"-kernel", machine.kernel, "-append", cmdline});
   if (!machine.initramfs.empty()) argv.insert(argv.end(), {"-initrd", machine.initramfs});
   add_channels(argv);
   for (size_t i = 0; i < machine.disks.size(); ++i) add_disk(argv, machine.disks[i], i);
+  if (machine.scratch) add_scratch(argv, *machine.scratch, fds.scratch);
   for (size_t i = 0; i < machine.shares.size(); ++i) {
-    const int fd = i < share_fds.size() ? share_fds[i] : -1;
+    const int fd = i < fds.shares.size() ? fds.shares[i] : -1;
     if (fd >= 0)
       add_virtiofs(argv, machine.shares[i], i, fd);
     else

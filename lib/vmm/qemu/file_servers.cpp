@@ -19,6 +19,7 @@
 #include "vmm/qemu/failure.h"
 #include "vmm/qemu/parent_watch.h"
 #include "vmm/qemu/private_mount.h"
+#include "vmm/qemu/tool.h"
 
 namespace vmette::vmm {
 namespace {
@@ -80,26 +81,11 @@ const char* mount_place(const std::string& program) {
 
 // The whole output of a program that prints its version; empty when it takes too long.
 std::string version_output(const std::string& program) {
-  auto [reader, writer] = make_pipe();
   ChildPlan plan;
   plan.argv = {program, "--version"};
   plan.env = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C"};
-  plan.out = writer.get();
-  Child child(plan);
-  writer.reset();
-  const auto end = Clock::now() + kVersionMs;
-  std::string text;
-  while (text.size() < kMaxErrorBytes) {
-    pollfd item{reader.get(), POLLIN, 0};
-    const auto left = std::chrono::ceil<milliseconds>(end - Clock::now()).count();
-    if (left <= 0 || poll(&item, 1, static_cast<int>(left)) == 0) return {};
-    std::array<char, 1024> bytes{};
-    const ssize_t count = read(reader.get(), bytes.data(), bytes.size());
-    if (count == 0) break;
-    if (count > 0) text.append(bytes.data(), static_cast<size_t>(count));
-    if (count < 0 && errno != EAGAIN && errno != EINTR) break;
-  }
-  return text;
+  const ToolEnd end = run_tool(std::move(plan), kVersionMs);
+  return end.in_time ? end.output : std::string();
 }
 
 // Throws Failure that says why there is no virtiofsd for a share.
@@ -120,12 +106,6 @@ Virtiofsd usable_virtiofsd(const Share& share) {
     throw Failure("not_found",
                   fmt::format("virtiofsd {} cannot share read-only without root", found->version));
   return *found;
-}
-
-std::string last_line(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  const size_t newline = text.rfind('\n');
-  return newline == std::string::npos ? text : text.substr(newline + 1);
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ std::string last_lines(std::string_view text) {
 }  // namespace
 
 Hypervisor::Hypervisor(const Machine& machine, const std::string& program, Accel accel,
-                       const std::string& cmdline, const std::vector<UniqueFd>& share_sockets) {
+                       const std::string& cmdline, const Attachments& attached) {
   try {
     auto [qmp, qmp_far] = socket_pair();
     auto [control, control_far] = socket_pair();
@@ -91,12 +91,15 @@ Hypervisor::Hypervisor(const Machine& machine, const std::string& program, Accel
     plan.env = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C"};
     plan.out = errors_far.get();
     plan.fds = {qmp_far.get(), control_far.get(), console_far.get()};
-    std::vector<int> share_fds;
-    for (const UniqueFd& socket : share_sockets) {
-      share_fds.push_back(socket ? kFirstFd + static_cast<int>(plan.fds.size()) : -1);
-      if (socket) plan.fds.push_back(socket.get());
-    }
-    plan.argv = qemu_argv(machine, program, accel, cmdline, share_fds);
+    const auto pass = [&plan](const UniqueFd& fd) {
+      if (!fd) return -1;
+      plan.fds.push_back(fd.get());
+      return kFirstFd + static_cast<int>(plan.fds.size()) - 1;
+    };
+    PassedFds fds;
+    for (const UniqueFd& socket : attached.share_sockets) fds.shares.push_back(pass(socket));
+    fds.scratch = pass(attached.scratch);
+    plan.argv = qemu_argv(machine, program, accel, cmdline, fds);
     plan.before_exec = drop_capabilities;
     child_.emplace(plan);
     control_ = std::move(control);
@@ -117,6 +120,11 @@ void Hypervisor::on_event(const std::string& name, const nlohmann::json& data) {
     });
   } else if (name == "SHUTDOWN") {
     shutdown_reason_ = text_at(data, "reason");
+  } else if (name == "BLOCK_IO_ERROR") {
+    const std::string node = text_at(data, "node-name");
+    if (troubled_.insert(node).second)
+      disk_troubles_.push_back(
+          {node, data.value("nospace", nlohmann::json()) == true, text_at(data, "reason")});
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,15 +22,28 @@ struct Ending {
   std::string message;  // last lines of its stderr
 };
 
+// What QEMU reaches by descriptor only.
+struct Attachments {
+  std::vector<UniqueFd> share_sockets;  // to the virtiofsd of each share; invalid over 9p
+  UniqueFd scratch;                     // of a machine that has such a disk
+};
+
+// A disk that could not be read or written for the first time.
+struct DiskTrouble {
+  std::string node;    // as in command_line.h
+  bool full = false;   // no room on the host
+  std::string reason;  // in QEMU's words
+};
+
 // One QEMU process and the near ends of its channels. The owner polls qmp().fd(), console_fd() and
 // stderr_fd() and calls the on_ functions; nothing here blocks but the destructor, which kills the
 // process and waits for it.
 class Hypervisor {
  public:
-  // Starts QEMU with the machine stopped before its first instruction. `share_sockets` lead to the
-  // virtiofsd of each share, invalid ones to none. Throws Failure hypervisor.
+  // Starts QEMU with the machine stopped before its first instruction. Throws Failure
+  // hypervisor.
   Hypervisor(const Machine& machine, const std::string& program, Accel accel,
-             const std::string& cmdline, const std::vector<UniqueFd>& share_sockets);
+             const std::string& cmdline, const Attachments& attached);
 
   Hypervisor(Hypervisor&&) = delete;  // QMP's handlers point here
   Hypervisor& operator=(Hypervisor&&) = delete;
@@ -52,6 +66,8 @@ class Hypervisor {
     qmp_->on_ready();
     return !shutdown_reason_.empty();
   }
+  // What QEMU has told since the last call, once for each disk.
+  std::vector<DiskTrouble> take_disk_troubles() { return std::exchange(disk_troubles_, {}); }
   // Becomes part of the ending's message.
   void blame(const std::string& what) { stderr_text_ += what + "\n"; }
   // After the process has ended: everything that it left in its channels is read, then the ending
@@ -70,6 +86,8 @@ class Hypervisor {
   UniqueFd stderr_;
   ConsoleLog log_;
   std::string stderr_text_;
+  std::set<std::string> troubled_;  // nodes
+  std::vector<DiskTrouble> disk_troubles_;
   std::string shutdown_reason_;  // of QMP's SHUTDOWN event
 };
 

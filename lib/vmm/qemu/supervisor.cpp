@@ -11,11 +11,14 @@
 
 #include "base/base64.h"
 #include "vmm/machine.h"
+#include "vmm/qemu/command_line.h"
 #include "vmm/qemu/confinement.h"
+#include "vmm/qemu/disk_check.h"
 #include "vmm/qemu/failure.h"
 #include "vmm/qemu/kernel_check.h"
 #include "vmm/qemu/kernel_cmdline.h"
 #include "vmm/qemu/program.h"
+#include "vmm/qemu/scratch_disk.h"
 
 namespace vmette::vmm {
 namespace {
@@ -65,6 +68,7 @@ void Supervisor::run() {
     while (!done_) {
       turn();
       send_console(false);
+      send_disk_troubles();
       serve();
     }
   } catch (const std::exception& error) {
@@ -251,6 +255,9 @@ void Supervisor::create(const Request& request) {
   if (choice.accel == Accel::kTcg && machine.arch == Arch::kX86_64) tsc_khz = host_tick_khz(start_);
   const std::string cmdline = kernel_cmdline(machine.cmdline, machine.arch, choice.accel, tsc_khz);
 
+  check_disks(machine.disks);
+  Attachments attached;
+  if (machine.scratch) attached.scratch = make_scratch_disk(*machine.scratch);
   if (!machine.shares.empty())
     if (const int error = forbid_special_files(); error != 0)
       throw Failure("hypervisor",
@@ -258,7 +265,8 @@ void Supervisor::create(const Request& request) {
                                 "cannot be forbidden (seccomp): {}",
                                 std::generic_category().message(error)));
   file_servers_.emplace(machine.shares);
-  hypervisor_.emplace(machine, program, choice.accel, cmdline, file_servers_->take_sockets());
+  attached.share_sockets = file_servers_->take_sockets();
+  hypervisor_.emplace(machine, program, choice.accel, cmdline, attached);
   state_ = State::kCreating;
   // A forced stop that came before there was anything to kill.
   if (std::ranges::any_of(requests_, is_forced_stop)) hypervisor_->kill();
@@ -368,7 +376,8 @@ void Supervisor::machine_ended(const Ending& ending) {
   } else if (waited_for) {
     std::string text = fmt::format("QEMU {}", ending.status);
     if (!ending.message.empty()) text += ": " + ending.message;
-    refuse(Failure("hypervisor", text));
+    const std::string in_use = disk_in_use(ending.message);
+    refuse(in_use.empty() ? Failure("hypervisor", text) : Failure("disk_in_use", in_use));
   }
   // A machine whose `create` failed was never there.
   if (before == State::kCreating) return;
@@ -412,6 +421,20 @@ void Supervisor::send_console(bool all) {
   while (log.has_unsent() && (all || !channel_.wants_write())) {
     const ConsoleLog::Piece piece = log.take_unsent(kConsoleEventBytes);
     send({{"event", "console"}, {"data", base64_encode(piece.data)}, {"dropped", piece.dropped}});
+  }
+}
+
+void Supervisor::send_disk_troubles() {
+  if (!hypervisor_ || done_) return;
+  for (const DiskTrouble& trouble : hypervisor_->take_disk_troubles()) {
+    std::string serial;
+    if (trouble.node == kScratchNode && machine_.scratch) serial = machine_.scratch->serial;
+    for (size_t i = 0; i < machine_.disks.size(); ++i)
+      if (trouble.node == disk_node(i)) serial = machine_.disks[i].serial;
+    send({{"event", "disk_error"},
+          {"serial", serial},
+          {"full", trouble.full},
+          {"reason", trouble.reason}});
   }
 }
 

@@ -90,6 +90,7 @@ class Supervisor {
   void refuse_as(const nlohmann::json& id, const std::string& op, const Failure& failure);
   void send(const nlohmann::json& message, std::vector<UniqueFd> fds = {});
   void send_console(bool all);
+  void send_disk_troubles();
   void give_up(const char* stage, const std::string& message);
 
   LineChannel channel_;
