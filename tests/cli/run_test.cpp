@@ -12,6 +12,7 @@ using vmette_test::count_lines;
 using vmette_test::Ending;
 using vmette_test::Program;
 using vmette_test::run_cli;
+using vmette_test::TempDir;
 
 TEST_CASE("a shell line's output, error output and exit code reach the caller apart") {
   const Ending ending = run_cli({"--quiet", "--exec", "echo out; echo err >&2; exit 7"});
@@ -202,6 +203,21 @@ TEST_CASE("a switched root runs the command as the real root and keeps the exit 
   INFO(ending.err);
   CHECK(ending.out == "Linux\n");
   CHECK(ending.code == 42);
+}
+
+TEST_CASE("disks by id and position, and a scratch disk, are there as the options say") {
+  const TempDir dir;
+  const std::string data = dir.write("data=1.img", std::string(4096, 'd'));
+  const std::string other = dir.write("other", std::string(4096, 'o'));
+  const Ending ending =
+      run_cli({"--quiet", "--disk", "box=" + data, "--disk-ro", other, "--scratch", "2G", "--exec",
+               "head -c 2 /dev/disk/by-id/virtio-box; head -c 2 /dev/vmette/disk1; printf x "
+               ">/dev/vmette/disk0; "
+               "printf x >/dev/vmette/disk1 || echo no; [ $(df -m / | tail -1 | awk '{print $2}') "
+               "-gt 1500 ]"});
+  INFO(ending.err);
+  CHECK(ending.code == 0);
+  CHECK(ending.out == "ddoono\n");
 }
 
 TEST_CASE("a kernel that is missing or none ends with one line that names it") {

@@ -8,8 +8,10 @@
 #include <fstream>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "session/machine.h"
 #include "support/images.h"
+#include "support/mounted.h"
 #include "support/temp_dir.h"
 #include "support/text.h"
 
@@ -159,6 +161,31 @@ TEST_CASE("a guest that fills its writable layer gets ENOSPC and lives on") {
     CHECK(contains(full.err, "No space left on device"));
     CHECK(run_in(session, "rm /fill && echo more >/note && cat /note").out == "more\n");
   }
+}
+
+TEST_CASE("a full host disk below the scratch disk is an I/O error, and the log says why") {
+  if (geteuid() != 0) {
+    WARN("not tested: a small file system needs root");
+    return;
+  }
+  const TempDir dir;
+  const vmette_test::Mounted small(dir / "small", "size=16m");
+  const std::string log = dir.write("log", "");
+  const vmette::UniqueFd writer(open(log.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  must(vmette::log_to_fd(writer.get(), vmette::LogLevel::kError));
+  Config config;
+  config.set_scratch_mib(256).set_scratch_dir(dir / "small");
+  auto session = started(config);
+  const auto full = run_in(session, "dd if=/dev/zero of=/fill bs=1M count=64 conv=fsync");
+  INFO(full.err);
+  CHECK(full.code != 0);
+  CHECK(contains(full.err, "error"));
+  CHECK(run_in(session, "rm -f /fill; echo alive").out == "alive\n");
+  CHECK(eventually(
+      [&] { return contains(bytes_of(log), "disk vmette-scratch: the host's disk is full"); }));
+  must(session.kill());
+  must(session.wait(vmette_test::kDeadline));
+  must(vmette::log_to_fd(-1, vmette::LogLevel::kOff));
 }
 
 TEST_CASE("without a root the built-in one takes a scratch disk as well") {

@@ -242,6 +242,28 @@ TEST_CASE("as many shares and disks are accepted as a machine has devices, and o
           "shares, disks", "23", "leaves 22");
 }
 
+TEST_CASE("sixteen shares and disks fit beside root, scratch disk, network and vsock") {
+  const TempDir dir;
+  const auto full = with([&](Config& c) {
+    for (int i = 0; i < 8; ++i) {
+      c.shares.push_back({"tag" + std::to_string(i), "/", true, ""});
+      c.disks.push_back({dir.write("disk" + std::to_string(i), "x"), true, "", ""});
+    }
+    c.rootfs = RootfsShare{"/", false};
+    c.scratch_mib = 64;
+    c.net = true;
+    c.vsock_mode = VsockMode::kFixed;
+    c.vsock_port = 1;
+  });
+  unsupported(full, "net");
+  refuses(with([&](Config& c) {
+            c = full;
+            for (int i = 8; i < 11; ++i)
+              c.shares.push_back({"tag" + std::to_string(i), "/", true, ""});
+          }),
+          "shares, disks", "19", "leaves 18");
+}
+
 TEST_CASE("disks must be files that can be read and, unless read-only, written") {
   const TempDir dir;
   refuses_change([&](Config& c) { c.disks = {{dir / "gone", false, "", ""}}; }, "disks",

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "session/machine.h"
+#include "support/mounted.h"
 #include "support/program.h"
 #include "support/temp_dir.h"
 #include "support/text.h"
@@ -32,6 +33,7 @@ using vmette_test::contains;
 using vmette_test::eventually;
 using vmette_test::kDeadline;
 using vmette_test::launched;
+using vmette_test::Mounted;
 using vmette_test::must;
 using vmette_test::only_helper;
 using vmette_test::Ran;
@@ -83,21 +85,6 @@ class Variable {
 
  private:
   const char* name_;
-};
-
-// A file system in memory at `path`, gone afterwards. Root only.
-class Mounted {
- public:
-  Mounted(std::string path, const char* options) : path_(std::move(path)) {
-    fs::create_directories(path_);
-    REQUIRE(mount("tmpfs", path_.c_str(), "tmpfs", 0, options) == 0);
-  }
-  ~Mounted() { umount2(path_.c_str(), MNT_DETACH); }
-  Mounted(const Mounted&) = delete;
-  Mounted& operator=(const Mounted&) = delete;
-
- private:
-  std::string path_;
 };
 
 // A command whose stdin and stdout the test holds.

@@ -121,10 +121,11 @@ void Hypervisor::on_event(const std::string& name, const nlohmann::json& data) {
   } else if (name == "SHUTDOWN") {
     shutdown_reason_ = text_at(data, "reason");
   } else if (name == "BLOCK_IO_ERROR") {
+    // QEMU has a field for it, and leaves that out for devices that report their errors.
+    const std::string reason = text_at(data, "reason");
+    const bool full = reason == std::generic_category().message(ENOSPC);
     const std::string node = text_at(data, "node-name");
-    if (troubled_.insert(node).second)
-      disk_troubles_.push_back(
-          {node, data.value("nospace", nlohmann::json()) == true, text_at(data, "reason")});
+    if (troubled_.insert(node).second) disk_troubles_.push_back({node, full, reason});
   }
 }
 
