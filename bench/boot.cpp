@@ -13,7 +13,9 @@
 #include <thread>
 #include <vmette.hpp>
 
+#include "need.h"
 #include "raw_machine.h"
+#include "supervised.h"
 
 namespace {
 
@@ -21,12 +23,6 @@ using namespace vmette::bench;
 
 constexpr int kBoots = 10;
 constexpr int kIdleSeconds = 60;
-
-template <class T>
-T need(vmette::result<T> result) {
-  if (!result) die(std::string(result.error().message()));
-  if constexpr (!std::is_void_v<T>) return std::move(result.value());
-}
 
 vmette::Session new_session(const std::string& assets) {
   vmette::Config config;
@@ -133,16 +129,10 @@ void measure_idle(const std::string& assets) {
   verdict("RSS of the helper, MiB", static_cast<double>(after[1].rss_kib) / 1024, "<=", 8);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc != 3) die("usage: boot ASSETS BENCH_INIT");
-  const std::string assets = argv[1];
-  const auto directory =
-      std::filesystem::temp_directory_path() / fmt::format("vmette-bench-{}", getpid());
-  std::filesystem::create_directories(directory);
+void run(const std::string& assets, const std::string& init,
+         const std::filesystem::path& directory) {
   RawGuest guest{assets + "/vmlinux", directory / "initramfs.cpio", {}};
-  write_file(guest.initramfs, init_archive(argv[2]));
+  write_file(guest.initramfs, init_archive(init));
 
   std::vector<double> ours;
   std::vector<double> raw;
@@ -155,7 +145,6 @@ int main(int argc, char** argv) {
     raw.push_back(raw_boot(guest));
     fmt::print("  vmette {:.3f}   raw {:.3f}\n", ours.back(), raw.back());
   }
-  std::filesystem::remove_all(directory);
   fmt::print("medians: vmette {:.3f} s, raw {:.3f} s\n", median(ours), median(raw));
   verdict("vmette / raw", median(ours) / median(raw), "<=", 1.25);
   const auto manifest = nlohmann::json::parse(read_file(assets + "/manifest.json"));
@@ -164,5 +153,13 @@ int main(int argc, char** argv) {
           "<=", 10);
   verdict("agent, MiB", manifest.at("agent").at("size").get<double>() / 1048576, "<=", 1.2);
   measure_idle(assets);
-  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) die("usage: boot ASSETS BENCH_INIT");
+  return supervised(
+      std::filesystem::temp_directory_path(),
+      [&](const std::filesystem::path& directory) { run(argv[1], argv[2], directory); });
 }

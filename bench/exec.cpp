@@ -12,7 +12,9 @@
 #include <thread>
 #include <vmette.hpp>
 
+#include "need.h"
 #include "raw_machine.h"
+#include "supervised.h"
 
 namespace {
 
@@ -27,12 +29,6 @@ constexpr uint64_t kStreamBytes = uint64_t{256} << 20;
 constexpr uint64_t kThroughBytes = uint64_t{1} << 30;
 constexpr int kSideBySide = 8;
 constexpr int kMemMib = 1024;  // a file of the guest lies in its memory
-
-template <class T>
-T need(vmette::result<T> result) {
-  if (!result) die(std::string(result.error().message()));
-  if constexpr (!std::is_void_v<T>) return std::move(result.value());
-}
 
 struct Floor {
   double round_trip_ms = 0;
@@ -220,26 +216,20 @@ long peak_rss_kib() {
   return at == std::string::npos ? 0 : std::atol(status.c_str() + at + 6);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc != 3) die("usage: exec ASSETS BENCH_INIT");
-  const std::string assets = argv[1];
+void run(const std::string& assets, const std::string& init,
+         const std::filesystem::path& directory) {
   vmette::Config config;
   config.set_kernel(assets + "/vmlinux").set_initramfs(assets + "/initramfs.cpio");
   config.set_accel(vmette::Accel::kEmulation).set_mem_mib(kMemMib);
   auto session = need(vmette::Session::create(config));
   need(session.start());
 
-  const auto directory =
-      std::filesystem::temp_directory_path() / fmt::format("vmette-bench-{}", getpid());
-  std::filesystem::create_directories(directory);
   RawGuest guest;
   guest.mem_mib = kMemMib;
   guest.kernel = assets + "/vmlinux";
   guest.initramfs = directory / "initramfs.cpio";
   guest.cmdline = std::string(session.cmdline()) + " bench=exec";
-  write_file(guest.initramfs, read_file(assets + "/initramfs.cpio") + init_archive(argv[2]));
+  write_file(guest.initramfs, read_file(assets + "/initramfs.cpio") + init_archive(init));
 
   fmt::print("bench/exec: {} rounds, medians of {} runs in each; streams and files of {} MiB\n",
              kRounds, kRuns, kStreamBytes >> 20);
@@ -267,7 +257,6 @@ int main(int argc, char** argv) {
     written.push_back(figures.write_mb_s / floor.write_mb_s);
     read.push_back(figures.read_mb_s / floor.read_mb_s);
   }
-  std::filesystem::remove_all(directory);
   verdict("exec / (fork+exec + round trip)", median(exec), "<=", 1.5);
   verdict("stdout / relay", median(streamed), ">=", 0.8);
   verdict("slowest of 8 streams / their mean", median(fair), ">=", 0.5);
@@ -278,5 +267,13 @@ int main(int argc, char** argv) {
       "  1 GiB through stdin and cat: {:.0f} MB/s, unchanged; peak RSS of this program {} KiB\n",
       through, peak_rss_kib());
   need(session.kill());
-  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) die("usage: exec ASSETS BENCH_INIT");
+  return supervised(
+      std::filesystem::temp_directory_path(),
+      [&](const std::filesystem::path& directory) { run(argv[1], argv[2], directory); });
 }

@@ -1,16 +1,12 @@
 #include "raw_machine.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -21,20 +17,30 @@
 namespace vmette::bench {
 namespace {
 
-constexpr int kDeadlineMs = 60'000;
+constexpr int kDeadlineMs = 120'000;
 
 void wait_readable(int fd, const char* what) {
   pollfd item{fd, POLLIN, 0};
   if (poll(&item, 1, kDeadlineMs) != 1) die(fmt::format("nothing came from the {}", what));
 }
 
-// Both ends close on exec; QEMU gets the second one as descriptor `as`.
-UniqueFd give(posix_spawn_file_actions_t& actions, int as, std::vector<UniqueFd>& theirs) {
+// One end; the other joins `theirs`, out of the way of the numbers that it gets in a child.
+UniqueFd connected(std::vector<UniqueFd>& theirs) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) die("no socket");
-  posix_spawn_file_actions_adddup2(&actions, ends[1], as);
   theirs.emplace_back(ends[1]);
   return UniqueFd(ends[0]);
+}
+
+// Appends what comes until the text is in it.
+void read_until(int fd, const char* what, const std::string& text, std::string& seen) {
+  char chunk[4096];
+  while (seen.find(text) == std::string::npos) {
+    wait_readable(fd, what);
+    const ssize_t got = read(fd, chunk, sizeof chunk);
+    if (got <= 0) die("the raw guest ended early: " + seen);
+    seen.append(chunk, static_cast<size_t>(got));
+  }
 }
 
 std::string hex8(size_t number) {
@@ -99,68 +105,64 @@ void verdict(const std::string& name, double value, const char* relation, double
 }
 
 RawMachine::RawMachine(const RawGuest& guest) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   std::vector<UniqueFd> theirs;
-  console_ = give(actions, 10, theirs);
-  port_ = give(actions, 11, theirs);
-  const std::vector<std::string> words = {"qemu-system-x86_64",
-                                          "-nodefaults",
-                                          "-no-user-config",
-                                          "-display",
-                                          "none",
-                                          "-no-reboot",
-                                          "-M",
-                                          "microvm,acpi=on",
-                                          "-accel",
-                                          "tcg",
-                                          "-cpu",
-                                          "max,-erms,-fsrm",
-                                          "-m",
-                                          std::to_string(guest.mem_mib),
-                                          "-smp",
-                                          "1",
-                                          "-global",
-                                          "virtio-mmio.force-legacy=false",
-                                          "-kernel",
-                                          guest.kernel,
-                                          "-initrd",
-                                          guest.initramfs,
-                                          "-append",
-                                          guest.cmdline,
-                                          "-chardev",
-                                          "socket,id=console,fd=10",
-                                          "-serial",
-                                          "chardev:console",
-                                          "-chardev",
-                                          "socket,id=port,fd=11",
-                                          "-device",
-                                          "virtio-serial-device",
-                                          "-device",
-                                          "virtserialport,chardev=port,name=bench"};
-  std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  const int error = posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) die(fmt::format("cannot start {}: {}", words[0], std::strerror(error)));
-}
-
-RawMachine::~RawMachine() {
-  kill(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
+  console_ = connected(theirs);
+  port_ = connected(theirs);
+  std::vector<int> fds = {theirs[0].get(), theirs[1].get()};
+  if (guest.device_fd >= 0) fds.push_back(guest.device_fd);
+  std::string machine = "microvm,acpi=on";
+  if (guest.shared_ram) machine += ",memory-backend=ram";
+  std::vector<std::string> words = {"qemu-system-x86_64",
+                                    "-nodefaults",
+                                    "-no-user-config",
+                                    "-display",
+                                    "none",
+                                    "-no-reboot",
+                                    "-M",
+                                    machine,
+                                    "-accel",
+                                    "tcg",
+                                    "-cpu",
+                                    "max,-erms,-fsrm",
+                                    "-m",
+                                    std::to_string(guest.mem_mib),
+                                    "-smp",
+                                    "1",
+                                    "-global",
+                                    "virtio-mmio.force-legacy=false",
+                                    "-kernel",
+                                    guest.kernel,
+                                    "-initrd",
+                                    guest.initramfs,
+                                    "-append",
+                                    guest.cmdline,
+                                    "-chardev",
+                                    "socket,id=console,fd=10",
+                                    "-serial",
+                                    "chardev:console",
+                                    "-chardev",
+                                    "socket,id=port,fd=11",
+                                    "-device",
+                                    "virtio-serial-device",
+                                    "-device",
+                                    "virtserialport,chardev=port,name=bench"};
+  if (guest.shared_ram)
+    words.insert(
+        words.end(),
+        {"-object", fmt::format("memory-backend-memfd,id=ram,size={}M,share=on", guest.mem_mib)});
+  words.insert(words.end(), guest.devices.begin(), guest.devices.end());
+  qemu_.emplace(words, fds);
 }
 
 void RawMachine::wait_console(const std::string& text) {
   std::string seen;
-  char chunk[4096];
-  while (seen.find(text) == std::string::npos) {
-    wait_readable(console_.get(), "raw guest's console");
-    const ssize_t got = read(console_.get(), chunk, sizeof chunk);
-    if (got <= 0) die("the raw guest ended early: " + seen);
-    seen.append(chunk, static_cast<size_t>(got));
-  }
+  read_until(console_.get(), "raw guest's console", text, seen);
+}
+
+std::string RawMachine::read_through(const std::string& text) {
+  std::string seen;
+  read_until(port_.get(), "raw guest's port", text, seen);
+  return seen;
 }
 
 void RawMachine::wait_ready() {

@@ -2,14 +2,14 @@
 // that the benchmarks compare with, measured in the same run.
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "child_process.h"
 
 namespace vmette::bench {
 
@@ -21,18 +21,20 @@ struct RawGuest {
   std::string initramfs;
   std::string cmdline;  // of a vmette machine, with bench=... added
   int mem_mib = 512;
+  bool shared_ram = false;                // the memory is a file that a virtiofsd can map as well
+  std::vector<std::string> devices = {};  // further arguments of QEMU
+  int device_fd = -1;                     // what they use as descriptor 12
 };
 
 // Kills QEMU on destruction. Methods end the program with a message when something fails.
 class RawMachine {
  public:
   explicit RawMachine(const RawGuest& guest);
-  ~RawMachine();
-  RawMachine(const RawMachine&) = delete;
-  RawMachine& operator=(const RawMachine&) = delete;
 
   // Reads the console until the text has come.
   void wait_console(const std::string& text);
+  // Reads the port until the text has come; returns all that came.
+  std::string read_through(const std::string& text);
   // One request of bench/guest/init.c.
   void request(char letter, uint64_t argument);
   void send(const std::string& bytes);
@@ -43,9 +45,9 @@ class RawMachine {
   void wait_ready();
 
  private:
-  pid_t pid_ = -1;
   UniqueFd console_;
   UniqueFd port_;
+  std::optional<ChildProcess> qemu_;
 };
 
 // A newc archive that holds one executable as /init and a console, to stand alone or to be put
