@@ -90,7 +90,7 @@ class RawShare {
           " bench_type=9p bench_options=trans=virtio,version=9p2000.L,msize=512000,cache=mmap";
     }
     const auto argv =
-        vmm::qemu_argv(machine, "qemu", vmm::Accel::kTcg, "", {virtiofsd ? kDeviceFd : -1});
+        vmm::qemu_argv(machine, "qemu", vmm::Accel::kTcg, "", {{}, {virtiofsd ? kDeviceFd : -1}});
     // The share is the last device: -chardev or -fsdev with its value, then -device with its own.
     guest.devices.assign(argv.end() - 4, argv.end());
     machine_.emplace(guest);
