@@ -43,8 +43,16 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words, const std::vec
 }
 
 ChildProcess::~ChildProcess() {
+  if (pid_ < 0) return;
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
+}
+
+int ChildProcess::wait() {
+  int status = 0;
+  if (waitpid(pid_, &status, 0) != pid_) die("a child is lost");
+  pid_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 }  // namespace vmette::bench

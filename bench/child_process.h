@@ -17,6 +17,8 @@ class ChildProcess {
   // The descriptors become 10, 11, 12 ...; nothing else is inherited but stdout and stderr.
   ChildProcess(const std::vector<std::string>& argv, const std::vector<int>& fds);
   ~ChildProcess();
+  // The exit code, at its end; -1 when a signal ended it.
+  int wait();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 

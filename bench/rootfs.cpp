@@ -1,5 +1,5 @@
 // bench/rootfs: what roots, shares and disks cost beside a raw QEMU that has the same, in the same
-// run.
+// run. A part may be named: boot or shares.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -45,7 +45,8 @@ std::filesystem::path work_folder() {
 
 int main(int argc, char** argv) {
   using namespace vmette::bench;
-  if (argc != 5) die("usage: rootfs ASSETS ROOTFS_INIT SHARE_IO BUILD_FOLDER");
+  if (argc < 6) die("usage: rootfs ASSETS ROOTFS_INIT SHARE_IO DEBIAN_IMAGE BUILD_FOLDER [PART]");
+  const std::string part = argc > 6 ? argv[6] : "all";
   setvbuf(stdout, nullptr, _IOLBF, 0);
   const std::string assets = argv[1];
   return supervised(work_folder(), [&](const std::filesystem::path& directory) {
@@ -53,9 +54,11 @@ int main(int argc, char** argv) {
                   assets + "/initramfs.cpio",
                   directory / "initramfs.cpio",
                   argv[3],
+                  argv[4],
                   directory,
-                  argv[4]};
+                  std::filesystem::absolute(argv[5])};
     write_file(lab.raw_initramfs, read_file(lab.initramfs) + init_archive(argv[2]));
-    bench_shares(lab);
+    if (part == "all" || part == "boot") bench_image_boots(lab);
+    if (part == "all" || part == "shares") bench_shares(lab);
   });
 }
