@@ -251,6 +251,8 @@ void Command::exited(int status, const rusage& usage) {
   message.system_us = microseconds(usage.ru_stime);
   message.max_rss_kib = static_cast<uint64_t>(usage.ru_maxrss);
   exited_ = true;
+  // What it has started and left behind reads to an end too.
+  in_.end();
   context_.control.send(wire::Type::kExit, 0, stream_, encode(message));
   report_when_over();
 }
@@ -266,7 +268,10 @@ void Command::output_ended() {
 
 // Over: EXIT and every EOF that is due are on their way.
 void Command::report_when_over() {
-  if (exited_ && out_.ended() && err_.ended()) context_.finished->push_back(stream_);
+  if (!exited_ || !out_.ended() || !err_.ended()) return;
+  // Its frames may still come before the stream is forgotten.
+  in_.fall_silent();
+  context_.finished->push_back(stream_);
 }
 
 }  // namespace vmette::agent

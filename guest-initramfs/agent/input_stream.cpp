@@ -30,8 +30,10 @@ int InputStream::open(UniqueFd fd, bool terminal) {
 }
 
 bool InputStream::receive(std::span<const std::byte> bytes, bool eof) {
+  if (silent_) return true;
   if (eof_ || !credit_.receive(static_cast<uint32_t>(bytes.size()))) return false;
   eof_ = eof;
+  ending_ = ending_ || eof;
   const auto* text = reinterpret_cast<const char*>(bytes.data());
   size_t done = 0;
   if (begin_ == pending_.size()) done = write_some(text, bytes.size());
@@ -41,7 +43,7 @@ bool InputStream::receive(std::span<const std::byte> bytes, bool eof) {
   }
   consume(done);
   pending_.append(text + done, bytes.size() - done);
-  if (eof_) finish();
+  if (ending_) finish();
   return true;
 }
 
@@ -82,7 +84,7 @@ void InputStream::write_pending() {
   if (begin_ == pending_.size()) {
     pending_.clear();
     begin_ = 0;
-    if (eof_) finish();
+    if (ending_) finish();
   } else if (begin_ >= kCompactBytes) {
     pending_.erase(0, begin_);
     begin_ = 0;
@@ -90,6 +92,7 @@ void InputStream::write_pending() {
 }
 
 void InputStream::consume(size_t bytes) {
+  if (silent_) return;
   credit_.consume(static_cast<uint32_t>(bytes));
   const uint32_t grant = credit_.take_grant();
   if (grant > 0)
@@ -120,6 +123,17 @@ std::string InputStream::end_of_file_characters() const {
   if (end == _POSIX_VDISABLE) return {};
   const bool canonical = (modes.c_lflag & ICANON) != 0;
   return std::string(canonical && line_incomplete_ ? 2 : 1, end);
+}
+
+void InputStream::end() {
+  if (!fd_ || terminal_) return;
+  ending_ = true;
+  finish();
+}
+
+void InputStream::fall_silent() {
+  silent_ = true;
+  close();
 }
 
 void InputStream::close() {

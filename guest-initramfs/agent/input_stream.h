@@ -27,6 +27,10 @@ class InputStream final : private Watcher {
 
   // Nobody reads any more, or nobody shall.
   void close();
+  // The command has ended: a pipe is closed once what has come is written.
+  void end();
+  // Nothing may be said about the stream any more: closes, and grants no credit.
+  void fall_silent();
 
  private:
   void ready(uint32_t events) override;
@@ -42,7 +46,9 @@ class InputStream final : private Watcher {
   UniqueFd fd_;
   bool terminal_ = false;
   bool writable_ = true;
-  bool eof_ = false;              // the host has sent it
+  bool eof_ = false;     // the host has sent it
+  bool ending_ = false;  // what is pending is all
+  bool silent_ = false;
   bool end_sent_ = false;         // the end-of-file character is in pending_ or written
   bool line_incomplete_ = false;  // the last byte given to the terminal ended no line
   size_t uncredited_tail_ = 0;    // end-of-file characters at the end of pending_

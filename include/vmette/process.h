@@ -26,7 +26,8 @@ enum {
 VMETTE_API VMETTE_CHECK vmette_error* vmette_exec_new(vmette_exec** out);
 /** Frees the description; may be NULL. */
 VMETTE_API void vmette_exec_delete(vmette_exec* exec);
-/** Runs a line with /bin/sh -c. Replaces what was set. */
+/** Runs a line with /bin/sh -c; like any argument it has at most 131,071 bytes, or the guest's
+ * Linux refuses it with E2BIG. Replaces what was set. */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_exec_set_line(vmette_exec* exec, const char* line);
 /** Runs an argument vector of `argc` (at least 1) strings; argv[0] is looked up in the command's
  * PATH. Replaces what was set. */
@@ -97,7 +98,8 @@ VMETTE_API int vmette_process_exit_fd(const vmette_process* process);
  * The caller's end of a stream that is a PIPE (with a terminal: VMETTE_STDIN and VMETTE_STDOUT), -1
  * when there is none or it was closed or taken. The handle owns it. Reading gives the output and,
  * at the end, end of file; writing feeds stdin. The library keeps at most 1 MiB per stream beside
- * the pipe's own 256 KiB; a reader that stops holds up the command on that stream only.
+ * the pipe's own 256 KiB; a reader that stops holds up the command on that stream only. Stdin ends
+ * with the leading process: a later write gives EPIPE.
  */
 VMETTE_API int vmette_process_fd(const vmette_process* process, vmette_stream stream);
 /** The same, now owned by the caller, who closes it. */
@@ -113,8 +115,9 @@ enum {
   VMETTE_SCOPE_GROUP = 1,   /**< Its process group; with a terminal the foreground group. */
   VMETTE_SCOPE_TREE = 2,    /**< Every process that it started, wherever it moved to. */
 };
-/** Sends a signal, Linux numbering, 1 to 64. A command that has ended gets none; that is no error.
- * Any thread. */
+/** Sends a signal, Linux numbering, 1 to 64. A command that has ended gets none, and what it left
+ * behind only while that holds its stdout or stderr and GROUP or TREE is asked for; that is no
+ * error. Any thread. */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_process_signal(vmette_process* process, int32_t number,
                                                             vmette_scope scope);
 /** SIGKILL to VMETTE_SCOPE_TREE. Any thread. */

@@ -258,6 +258,31 @@ TEST_CASE("input without a stdin is dropped and granted back") {
   CHECK(bench.granted == wire::kInitialCredit);
 }
 
+TEST_CASE("input reaches whoever still reads when the command has ended, and then ends") {
+  Input input;
+  constexpr size_t kBeyondThePipe = 300'000;
+  REQUIRE(input.give(kBeyondThePipe));
+  input.stream.end();
+  bool closed = false;
+  size_t total = 0;
+  for (int i = 0; i < 100 && !closed; ++i) {
+    total += input.read_all(closed);
+    input.bench.settle();
+  }
+  CHECK(closed);
+  CHECK(total == kBeyondThePipe);
+  REQUIRE(input.give(kBeyondThePipe));  // has crossed the end
+}
+
+TEST_CASE("input of a stream that is over is dropped without a word") {
+  Input input;
+  REQUIRE(input.give(wire::kInitialCredit));
+  input.stream.fall_silent();
+  REQUIRE(input.give(wire::kInitialCredit));
+  input.bench.settle();
+  CHECK(input.bench.granted == 0);
+}
+
 TEST_CASE("input after EOF breaks the protocol") {
   Input input;
   REQUIRE(input.give(10, true));

@@ -120,6 +120,29 @@ TEST_CASE("Bytes for a command that reads none of them end with an error of the 
   CHECK_FALSE(write_all(process.fd(Stream::kStdin), "x"));
 }
 
+TEST_CASE("A command that is fed more than it reads ends like any other") {
+  const std::string bytes(size_t{2} << 20, 'x');
+  for (const char* line : {"exit 0", "head -c 300000 >/dev/null", "exec head -c 700000"}) {
+    for (int i = 0; i < 10; ++i) {
+      Exec exec(line);
+      exec.set_stdin_bytes(bytes).set_stdout(Stdio::kNull).set_stderr(Stdio::kNull);
+      const vmette::Process process = start(machine(), exec);
+      const auto ended = process.wait(kLong);
+      INFO(line << ": " << (ended ? "" : std::string(ended.error().message())));
+      REQUIRE(ended);
+      CHECK(process.exit_code() == 0);
+    }
+  }
+}
+
+TEST_CASE("What a command leaves behind meets the end of its input") {
+  vmette::Process process =
+      start(machine(), with_pipes("read x; exec 3<&0; (cat <&3; echo end) & exit 0"));
+  CHECK(write_all(process.fd(Stream::kStdin), "\n"));
+  CHECK(read_all(process.fd(Stream::kStdout)) == "end\n");
+  REQUIRE(process.wait(kLong));
+}
+
 TEST_CASE("A pipe is read to its end after the process's handle is gone") {
   vmette::UniqueFd out;
   {
