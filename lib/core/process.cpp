@@ -12,6 +12,8 @@ using wire::Type;
 
 // Granted in pieces of at least this size.
 constexpr size_t kGrantBytes = wire::kInitialCredit / 4;
+// SIGKILL in the guest, whatever the host's numbers are.
+constexpr int kKillSignal = 9;
 
 }  // namespace
 
@@ -132,7 +134,7 @@ std::string Process::handle_started(const wire::Frame& frame) {
   for (const Output* stream : {&out_, &err_})
     if (stream->writer) stream->writer->start();
   start_stdin();
-  if (spec_.timeout_ms != 0) arm_timeout(std::chrono::milliseconds(spec_.timeout_ms));
+  if (spec_.timeout_ms != 0) begin_timeout(std::chrono::milliseconds(spec_.timeout_ms));
   started_.set();
   if (started_callback_) std::exchange(started_callback_, nullptr)();
   return {};
@@ -160,6 +162,14 @@ void Process::send_stdin_bytes() {
   spec_.stdin_bytes.reset();
 }
 
+// STARTED may be read after the machine was paused.
+void Process::begin_timeout(std::chrono::steady_clock::duration whole) {
+  if (paused_)
+    paused_left_ = whole;
+  else
+    arm_timeout(whole);
+}
+
 void Process::arm_timeout(std::chrono::steady_clock::duration left) {
   timeout_timer_.expires_after(left);
   timeout_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
@@ -168,11 +178,12 @@ void Process::arm_timeout(std::chrono::steady_clock::duration left) {
       const std::lock_guard lock(self->mutex_);
       self->timed_out_ = true;
     }
-    self->send_signal(9, wire::SignalScope::kTree);
+    self->send_signal(kKillSignal, wire::SignalScope::kTree);
   });
 }
 
 void Process::pause(bool on) {
+  if (std::exchange(paused_, on) == on) return;
   if (on) {
     if (spec_.timeout_ms == 0 || state_ != State::kRunning || exit()) return;
     paused_left_ = timeout_timer_.expiry() - std::chrono::steady_clock::now();
@@ -253,6 +264,8 @@ std::string Process::handle_exit(const wire::Frame& frame) {
   {
     const std::lock_guard lock(mutex_);
     exit_ = *message.value;
+    // Any other end has come before the kill that was on its way.
+    timed_out_ = timed_out_ && exit_->signalled && exit_->status == kKillSignal;
   }
   if (stdin_) stdin_->close();
   spec_.stdin_bytes.reset();

@@ -114,6 +114,7 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   void start_stdin();
   void send_stdin_bytes();
   void go_on_with_stdin();
+  void begin_timeout(std::chrono::steady_clock::duration whole);
   void arm_timeout(std::chrono::steady_clock::duration left);
   void consumed(wire::Channel channel, size_t bytes);
   void transmit(wire::Type type, uint16_t flags, std::string_view payload);
@@ -148,6 +149,7 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   size_t stdin_held_ = 0;       // granted by the guest and not yet allowed to stdin_
   bool held_ = false;           // the guest is behind: stdin and credit wait for resume()
   boost::asio::steady_timer timeout_timer_;
+  bool paused_ = false;
   std::optional<std::chrono::steady_clock::duration> paused_left_;  // of the timeout
   Output out_;
   Output err_;

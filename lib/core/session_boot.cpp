@@ -286,6 +286,7 @@ void Session::attach_stream(std::shared_ptr<GuestStream> stream) {
         fmt::format("{} commands and calls are open in the session; wait for some", kMostStreams)));
   const uint64_t id = next_stream_++;
   streams_.emplace(id, stream);
+  if (state() == State::kPaused) stream->pause(true);
   stream->open([this, id](Type type, uint16_t flags, std::string_view payload) {
     guest_->send(type, flags, id, payload);
     return !guest_->behind();

@@ -582,6 +582,21 @@ TEST_CASE("a timeout kills the command's tree once and is remembered") {
   CHECK(guest.process->timed_out());
 }
 
+TEST_CASE("a command that ends by itself while its timeout's kill is on its way did not time out") {
+  ProcessSpec spec = spec_of(OutputMode::kDiscard);
+  spec.timeout_ms = 1;
+  for (const bool killed : {false, true}) {
+    Scripted guest(spec);
+    CHECK(guest.started().empty());
+    REQUIRE(run_until(guest.io, [&] { return guest.count(Type::kSignal) == 1; }));
+    wire::Exit exit;
+    exit.signalled = killed;
+    exit.status = killed ? 9 : 0;
+    CHECK(guest.exit(exit).empty());
+    CHECK(guest.process->timed_out() == killed);
+  }
+}
+
 TEST_CASE("a timeout that comes after the exit does nothing") {
   ProcessSpec spec = spec_of(OutputMode::kDiscard);
   spec.timeout_ms = 1;
@@ -600,6 +615,18 @@ TEST_CASE("a paused process has no timeout until it goes on") {
   guest.process->pause(true);
   // With the timer off nothing is left to wait for.
   CHECK_FALSE(run_until(guest.io, [&] { return guest.count(Type::kSignal) == 1; }));
+  guest.process->pause(false);
+  CHECK(run_until(guest.io, [&] { return guest.count(Type::kSignal) == 1; }));
+}
+
+TEST_CASE("a start that is heard of in a pause begins its timeout when the process goes on") {
+  ProcessSpec spec = spec_of(OutputMode::kDiscard);
+  spec.timeout_ms = 1;
+  Scripted guest(spec);
+  guest.process->pause(true);
+  CHECK(guest.started().empty());
+  CHECK_FALSE(run_until(guest.io, [&] { return guest.count(Type::kSignal) == 1; }));
+  guest.process->pause(true);
   guest.process->pause(false);
   CHECK(run_until(guest.io, [&] { return guest.count(Type::kSignal) == 1; }));
 }
