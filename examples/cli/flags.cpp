@@ -196,6 +196,9 @@ constexpr Flag kFlags[] = {
      Dash::kRefused, apply_disk},
     {"--disk-ro", "[ID=]PATH", "the same, read-only (repeatable)", Group::kWorkload, Dash::kRefused,
      apply_disk},
+    {"--ca-certs", "DIR", "directory of CA certificates that the guest trusts too",
+     Group::kWorkload, Dash::kRefused,
+     [](Arguments& a, const Flag&, const std::string& v) { a.config.set_ca_certs(v); }},
     {"--net", "", "attach a network", Group::kWorkload, Dash::kRefused,
      [](Arguments& a, const Flag&, const std::string&) { a.config.set_net(true); }},
 

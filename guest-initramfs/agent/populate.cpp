@@ -18,7 +18,8 @@ constexpr unsigned long kKernelFlags = MS_NOSUID | MS_NOEXEC | MS_NODEV;
 
 // Where the directory neither exists nor can be made there is nothing to mount on.
 void mount_where_possible(const Mount& what) {
-  if (make_directories(what.target) != 0) return;
+  if (const int error = make_directories(what.target); error != 0)
+    return console("there is no " + what.target + " in the root: " + error_text(error));
   if (const int error = try_mount(what); error != 0)
     console("cannot mount " + what.target + ": " + error_text(error));
 }
@@ -26,6 +27,17 @@ void mount_where_possible(const Mount& what) {
 void mount_tmpfs(const char* target, const char* mode) {
   mount_where_possible(
       {"tmpfs", "tmpfs", target, MS_NOSUID | MS_NODEV, std::string("mode=") + mode});
+}
+
+// A directory where everybody may have files, whatever mode the root has given it.
+void open_to_all(const char* directory) {
+  constexpr mode_t kMode = 01777;
+  int error = make_directories(directory, kMode);
+  struct stat info{};
+  if (error == 0 && stat(directory, &info) == 0 && (info.st_mode & 07777) != kMode &&
+      chmod(directory, kMode) != 0)
+    error = errno;
+  if (error != 0) console(std::string("cannot prepare ") + directory + ": " + error_text(error));
 }
 
 // 0 when `target` exists in the end, else an errno.
@@ -59,13 +71,11 @@ void mount_scratch(const wire::Root& root) {
     [[maybe_unused]] const int done = symlink(from, to);
   }
   const bool read_only = root.upper == wire::UpperKind::kNone;
-  const bool of_host =
-      root.kind == wire::RootKind::kShare9p || root.kind == wire::RootKind::kVirtiofs;
-  if (read_only || of_host) mount_tmpfs("/run", "0755");
+  if (read_only || root.kind != wire::RootKind::kInitramfs) mount_tmpfs("/run", "0755");
   if (read_only) {
     mount_tmpfs("/tmp", "1777");
   } else {
-    make_directories("/tmp", 01777);
+    open_to_all("/tmp");
   }
 }
 
@@ -91,14 +101,6 @@ UniqueFd mount_cgroups() {
   constexpr const char* kPath = "/sys/fs/cgroup";
   if (try_mount({"cgroup2", "cgroup2", kPath, kKernelFlags, ""}) != 0) return {};
   return UniqueFd(open(kPath, O_PATH | O_DIRECTORY | O_CLOEXEC));
-}
-
-void write_missing_files() {
-  const UniqueFd hosts(open("/etc/hosts", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (!hosts) return;
-  constexpr std::string_view kText = "127.0.0.1 localhost\n::1 localhost\n";
-  if (write(hosts.get(), kText.data(), kText.size()) < 0)
-    console("cannot write /etc/hosts: " + error_text(errno));
 }
 
 }  // namespace vmette::agent

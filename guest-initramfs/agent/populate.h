@@ -12,8 +12,8 @@ namespace vmette::agent {
 // /proc, /sys and /dev. A root that has no such directory and cannot get one goes without.
 void mount_kernel_file_systems();
 
-// /dev/pts and /dev/shm; /run and /tmp in memory where the root would not let anybody write there,
-// and /run also over a shared directory of the host, whose own /run describes the host.
+// /dev/pts, /dev/shm and the links of /dev; /run in memory over every root but the built-in one, as
+// what a root has there is of another machine; /tmp in memory where the root is read-only.
 void mount_scratch(const wire::Root& root);
 
 // Mounts each share at its target, by default /mnt/<tag>. In a read-only root a missing target
@@ -22,8 +22,5 @@ void mount_shares(const std::vector<wire::ShareSetup>& shares, Modules& modules)
 
 // The cgroup2 hierarchy at /sys/fs/cgroup, as an O_PATH descriptor; invalid where there is none.
 UniqueFd mount_cgroups();
-
-// /etc/hosts, unless there is one.
-void write_missing_files();
 
 }  // namespace vmette::agent

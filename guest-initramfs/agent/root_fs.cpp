@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "etc_files.h"
 #include "mounts.h"
 #include "populate.h"
 #include "system.h"
@@ -146,11 +147,15 @@ RootFs set_up_root(const wire::Setup& setup, Modules& modules, Uevents& devices,
   const bool initramfs = setup.root.kind == wire::RootKind::kInitramfs;
   const bool own = initramfs && !on_disk;
   const bool read_only = setup.root.upper == wire::UpperKind::kNone;
-  const auto populate = [&] {
+  const auto populate = [&](RootFiles& files) {
     if (!own) mount_kernel_file_systems();
     mount_scratch(setup.root);
+    // Before a share of the host may be in the way, which is not ours to change.
+    write_host_names(files, setup.hostname);
+    if (!setup.ca_certs.empty())
+      step(add_ca_certificates(files, setup.ca_certs) ? "ca certificates"
+                                                      : "ca certificates: no trust store");
     mount_shares(setup.shares, modules);
-    write_missing_files();
     if (!own) mount_cgroups();
     root.directory.reset(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   };
@@ -159,13 +164,15 @@ RootFs set_up_root(const wire::Setup& setup, Modules& modules, Uevents& devices,
     step("disks");
   }
   if (own) {
-    populate();
+    RootFiles files(false);
+    populate(files);
     if (read_only) mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr);
   } else {
     mount_root(setup.root, modules, devices);
     step(on_disk ? kScratchStep : "root");
     if (on_disk) console(kScratchStep);
-    inside(kRoot, populate);
+    RootFiles files(read_only);
+    inside(kRoot, [&] { populate(files); });
     root.needs_chroot = !setup.switch_root;
   }
   step("mounts");

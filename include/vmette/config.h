@@ -213,6 +213,16 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_accel(vmette_config* con
  * "vmette". */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_hostname(vmette_config* config,
                                                                  const char* name);
+/**
+ * A directory of the host whose CA certificates (*.pem, *.crt, *.cer) the guest trusts as well:
+ * they are read when the session is made and appended to the trust stores that the root has; the
+ * root itself stays as it is. Default: VMETTE_CA_CERTS, else $XDG_CONFIG_HOME/vmette/certs or
+ * ~/.config/vmette/certs where that exists. "" adds none; NULL goes back to the default. A share
+ * with the tag "certs" is used instead of all of them. docs/rootfs.md names the stores. Borrows
+ * `directory`.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_ca_certs(vmette_config* config,
+                                                                 const char* directory);
 
 /** The number of vCPUs that is set. */
 VMETTE_API uint32_t vmette_config_vcpus(const vmette_config* config);

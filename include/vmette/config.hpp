@@ -140,6 +140,9 @@ class Config : public Settings<Config, vmette_config, vmette_config_delete> {
     return set(vmette_config_set_accel, static_cast<vmette_accel>(accel));
   }
   Config& set_hostname(const Text& name) noexcept { return set(vmette_config_set_hostname, name); }
+  Config& set_ca_certs(const Text& directory) noexcept {
+    return set(vmette_config_set_ca_certs, directory);
+  }
 
   Config& set_rootfs(const Text& spec, bool read_only = false) noexcept {
     return set(vmette_config_set_rootfs, spec, read_only);

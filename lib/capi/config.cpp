@@ -2,6 +2,7 @@
 
 #include "capi/handles.h"
 #include "core/assets.h"
+#include "core/ca_certs.h"
 #include "core/rootfs/resolve.h"
 
 namespace {
@@ -76,6 +77,8 @@ vmette_error* vmette_config_validate(const vmette_config* config) {
     const auto whole = vmette::core::resolved(config->config, vmette::core::Effort::kQuick);
     if (!whole) return whole.error();
     BOOST_OUTCOME_TRYV(vmette::core::validate(whole.value()));
+    const auto ca_certs = vmette::core::read_ca_certs(config->config);
+    if (!ca_certs) return ca_certs.error();
     const auto files = vmette::core::find_boot_files(config->config);
     if (!files) return files.error();
     return done();
@@ -258,6 +261,12 @@ vmette_error* vmette_config_set_accel(vmette_config* config, vmette_accel accel)
 vmette_error* vmette_config_set_hostname(vmette_config* config, const char* name) {
   if (name == nullptr) return null_argument(__func__, "name");
   return set_text(__func__, config, &Config::hostname, name);
+}
+
+vmette_error* vmette_config_set_ca_certs(vmette_config* config, const char* directory) {
+  return change(__func__, config, [&](Config& c) {
+    c.ca_certs = directory == nullptr ? std::nullopt : std::optional<std::string>(directory);
+  });
 }
 
 uint32_t vmette_config_vcpus(const vmette_config* config) {

@@ -104,6 +104,7 @@ struct Config {
   size_t capture_limit = size_t{1} << 20;
   Accel accel = Accel::kAuto;
   std::string hostname = "vmette";
+  std::optional<std::string> ca_certs;  // a directory; empty: none; not set: searched
 };
 
 // Relative paths of what a machine uses become absolute, as seen from the caller's working folder.

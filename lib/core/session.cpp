@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "core/ca_certs.h"
 #include "core/disks.h"
 #include "core/log.h"
 #include "core/rootfs/resolve.h"
@@ -24,10 +25,11 @@ uint64_t next_number() {
 
 }  // namespace
 
-Session::Session(Reactor& reactor, Config config, MainStdio stdio)
+Session::Session(Reactor& reactor, Config config, MainStdio stdio, std::string ca_certs)
     : reactor_(reactor),
       config_(std::move(config)),
       stdio_(stdio),
+      ca_certs_(std::move(ca_certs)),
       number_(next_number()),
       ready_timer_(reactor.io()),
       session_timer_(reactor.io()),
@@ -37,6 +39,8 @@ Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config
                                                  std::optional<MainStdio> stdio) {
   // Before the root is fetched, which may take long, and with what was fetched.
   BOOST_OUTCOME_TRYV(validate(config));
+  auto ca_certs = read_ca_certs(config);
+  if (!ca_certs) return ca_certs.error();
   auto whole = resolved(std::move(config), Effort::kAll);
   if (!whole) return whole.error();
   config = std::move(whole.value());
@@ -47,7 +51,8 @@ Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config
     stdio.emplace();
     stdio->kind = config.capture_output ? MainStdio::Kind::kCapture : MainStdio::Kind::kDiscard;
   }
-  std::shared_ptr<Session> session(new Session(reactor, std::move(config), *stdio));
+  std::shared_ptr<Session> session(
+      new Session(reactor, std::move(config), *stdio, std::move(ca_certs.value())));
   if (!session->ready_event_.valid() || !session->end_event_.valid())
     return os_error("a session: no descriptor for its state", EMFILE, "library");
   return session;

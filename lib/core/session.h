@@ -113,7 +113,7 @@ class Session : public std::enable_shared_from_this<Session> {
   using Clock = std::chrono::steady_clock;
   using Timer = boost::asio::steady_timer;
 
-  Session(Reactor& reactor, Config config, MainStdio stdio);
+  Session(Reactor& reactor, Config config, MainStdio stdio, std::string ca_certs);
 
   // Any thread.
   [[nodiscard]] Result<void> must_be_ready() const;
@@ -175,7 +175,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Reactor& reactor_;
   const Config config_;
   const MainStdio stdio_;
-  const uint64_t number_;  // in the log
+  const std::string ca_certs_;  // PEM
+  const uint64_t number_;       // in the log
   Event ready_event_;
   Event end_event_;
 

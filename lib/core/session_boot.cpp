@@ -188,10 +188,13 @@ void Session::send_setup(uint32_t generation) {
   setup.generation = generation;
   setup.realtime_ns = realtime_ns();
   setup.entropy = fresh_entropy();
+  setup.ca_certs = ca_certs_;
   std::string payload = wire::encode(setup);
   if (payload.size() > wire::kMaxHostMessageBytes)
-    return fail(Error(Code::kInvalidConfig, "env: the environment is larger than 4 MiB; shorten it",
-                      "config"));
+    return fail(Error(
+        Code::kInvalidConfig,
+        "env: the environment, with shares and CA certificates, is larger than 4 MiB; shorten it",
+        "config"));
   phase_ = GuestPhase::kSetup;
   stage_ = "root";
   guest_->send(Type::kSetup, 0, 0, payload);

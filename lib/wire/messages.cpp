@@ -41,6 +41,7 @@ void read(const Fields& in, Setup& out) {
   out.entropy = in.text("entropy");
   out.env = in.env("env");
   out.switch_root = in.number<bool>("switch_root", false);
+  out.ca_certs = in.text("ca_certs");
   if (const json* root = in.map("root")) out.root = read_root(*root);
   if (const json* shares = in.array("shares")) {
     for (const json& item : *shares) {
@@ -234,20 +235,22 @@ std::string encode(const Setup& in) {
   json disks = json::array();
   for (const DiskSetup& disk : in.disks)
     disks.push_back({{"serial", disk.serial}, {"fstype", disk.fstype}});
-  return pack({{"generation", in.generation},
-               {"hostname", in.hostname},
-               {"realtime_ns", in.realtime_ns},
-               {"entropy", bytes(in.entropy)},
-               {"root",
-                {{"kind", static_cast<uint8_t>(in.root.kind)},
-                 {"source", in.root.source},
-                 {"fstype", in.root.fstype},
-                 {"upper", static_cast<uint8_t>(in.root.upper)},
-                 {"upper_source", in.root.upper_source}}},
-               {"shares", std::move(shares)},
-               {"disks", std::move(disks)},
-               {"env", env_json(in.env)},
-               {"switch_root", in.switch_root}});
+  json map = {{"generation", in.generation},
+              {"hostname", in.hostname},
+              {"realtime_ns", in.realtime_ns},
+              {"entropy", bytes(in.entropy)},
+              {"root",
+               {{"kind", static_cast<uint8_t>(in.root.kind)},
+                {"source", in.root.source},
+                {"fstype", in.root.fstype},
+                {"upper", static_cast<uint8_t>(in.root.upper)},
+                {"upper_source", in.root.upper_source}}},
+              {"shares", std::move(shares)},
+              {"disks", std::move(disks)},
+              {"env", env_json(in.env)},
+              {"switch_root", in.switch_root}};
+  if (!in.ca_certs.empty()) map["ca_certs"] = bytes(in.ca_certs);
+  return pack(map);
 }
 
 std::string encode(const Ready& in) {

@@ -69,6 +69,7 @@ struct Setup {
   std::vector<DiskSetup> disks;
   EnvList env;  // the base environment of every command
   bool switch_root = false;
+  std::string ca_certs;  // PEM, added to the trust stores that the root has
 };
 
 struct Step {

@@ -118,6 +118,8 @@ static void test_setters(vmette_config* config) {
   CHECK(works(vmette_config_set_share_transport(config, VMETTE_SHARE_AUTO)));
   CHECK(works(vmette_config_add_share_at(config, "root", "/", "/srv/root", true)));
   CHECK(works(vmette_config_set_hostname(config, "machine-1")));
+  CHECK(works(vmette_config_set_ca_certs(config, "")));
+  CHECK(works(vmette_config_set_ca_certs(config, NULL)));
 }
 
 typedef vmette_error* (*setting)(vmette_config* config);
@@ -148,6 +150,9 @@ static vmette_error* bad_hostname(vmette_config* c) {
 }
 static vmette_error* no_hostname(vmette_config* c) {
   return vmette_config_set_hostname(c, NULL);
+}
+static vmette_error* missing_ca_certs(vmette_config* c) {
+  return vmette_config_set_ca_certs(c, "/no/such/certs");
 }
 static vmette_error* bad_env_key(vmette_config* c) {
   return vmette_config_add_env(c, "A-B", "x");
@@ -235,6 +240,7 @@ static void test_wrong_settings(void) {
       unknown_vsock,
       bad_hostname,
       no_hostname,
+      missing_ca_certs,
       bad_env_key,
       no_env_value,
       no_argv,

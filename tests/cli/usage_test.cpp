@@ -42,7 +42,7 @@ const Words kValueFlags = {"--kernel",          "--initramfs",
                            "--mem-mib",         "--build-snapshot",
                            "--resume-snapshot", "--guest-vsock-port",
                            "--accel",           "--ready-timeout",
-                           "--cache-dir"};
+                           "--cache-dir",       "--ca-certs"};
 const Words kTextFlags = {"--exec", "--env", "--cmdline"};
 const Words kNumberFlags = {"--vsock-port", "--timeout",          "--vcpus",
                             "--mem-mib",    "--guest-vsock-port", "--ready-timeout"};

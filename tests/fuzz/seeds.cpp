@@ -65,6 +65,7 @@ wire::Setup full_setup() {
   setup.shares = {{"tag", true, "/mnt/tag", true}};
   setup.env = {{"A", "1"}};
   setup.switch_root = true;
+  setup.ca_certs = "-----BEGIN CERTIFICATE-----\n";
   return setup;
 }
 

@@ -61,6 +61,7 @@ wire::Setup full_setup() {
   setup.disks = {{"disk0", "ext4"}, {"data", ""}};
   setup.env = {{"A", kBytes}, {"B", ""}, {"A", "again"}};
   setup.switch_root = true;
+  setup.ca_certs = kBytes;
   return setup;
 }
 
@@ -100,6 +101,9 @@ TEST_CASE("every message comes back with every field") {
   CHECK(setup.shares.at(1).virtiofs == false);
   CHECK(setup.env == full_setup().env);
   CHECK(setup.switch_root);
+  CHECK(setup.ca_certs == kBytes);
+  CHECK(setup.disks.at(1).serial == "data");
+  CHECK(setup.disks.at(0).fstype == "ext4");
 
   const auto ready = through(wire::Ready{5, {{"modules", 1}, {"root", 2}}});
   CHECK(ready.steps.at(1).name == "root");
