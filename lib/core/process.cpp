@@ -14,6 +14,8 @@ using wire::Type;
 constexpr size_t kGrantBytes = wire::kInitialCredit / 4;
 // SIGKILL in the guest, whatever the host's numbers are.
 constexpr int kKillSignal = 9;
+// A hundred years: what is longer no clock can count in nanoseconds.
+constexpr std::chrono::milliseconds kLongestTimeout = std::chrono::hours(100 * 365 * 24);
 
 }  // namespace
 
@@ -134,7 +136,7 @@ std::string Process::handle_started(const wire::Frame& frame) {
   for (const Output* stream : {&out_, &err_})
     if (stream->writer) stream->writer->start();
   start_stdin();
-  if (spec_.timeout_ms != 0) begin_timeout(std::chrono::milliseconds(spec_.timeout_ms));
+  if (spec_.timeout_ms != 0) begin_timeout();
   started_.set();
   if (started_callback_) std::exchange(started_callback_, nullptr)();
   return {};
@@ -163,7 +165,9 @@ void Process::send_stdin_bytes() {
 }
 
 // STARTED may be read after the machine was paused.
-void Process::begin_timeout(std::chrono::steady_clock::duration whole) {
+void Process::begin_timeout() {
+  const std::chrono::milliseconds whole(
+      std::min<uint64_t>(spec_.timeout_ms, static_cast<uint64_t>(kLongestTimeout.count())));
   if (paused_)
     paused_left_ = whole;
   else

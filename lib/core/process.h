@@ -114,7 +114,7 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   void start_stdin();
   void send_stdin_bytes();
   void go_on_with_stdin();
-  void begin_timeout(std::chrono::steady_clock::duration whole);
+  void begin_timeout();
   void arm_timeout(std::chrono::steady_clock::duration left);
   void consumed(wire::Channel channel, size_t bytes);
   void transmit(wire::Type type, uint16_t flags, std::string_view payload);

@@ -597,6 +597,16 @@ TEST_CASE("a command that ends by itself while its timeout's kill is on its way 
   }
 }
 
+TEST_CASE("the longest timeout that can be asked for does not pass at once") {
+  ProcessSpec spec = spec_of(OutputMode::kDiscard);
+  spec.timeout_ms = UINT64_MAX;
+  Scripted guest(spec);
+  CHECK(guest.started().empty());
+  run_ready(guest.io);
+  CHECK(guest.count(Type::kSignal) == 0);
+  CHECK_FALSE(guest.process->timed_out());
+}
+
 TEST_CASE("a timeout that comes after the exit does nothing") {
   ProcessSpec spec = spec_of(OutputMode::kDiscard);
   spec.timeout_ms = 1;
