@@ -32,15 +32,16 @@ UniqueFd connected(std::vector<UniqueFd>& theirs) {
   return UniqueFd(ends[0]);
 }
 
-// Appends what comes until the text is in it.
-void read_until(int fd, const char* what, const std::string& text, std::string& seen) {
+// Appends what comes until the text is in it; false at the end of all.
+bool read_until(int fd, const char* what, const std::string& text, std::string& seen) {
   char chunk[4096];
   while (seen.find(text) == std::string::npos) {
     wait_readable(fd, what);
     const ssize_t got = read(fd, chunk, sizeof chunk);
-    if (got <= 0) die("the raw guest ended early: " + seen);
+    if (got <= 0) return false;
     seen.append(chunk, static_cast<size_t>(got));
   }
+  return true;
 }
 
 std::string hex8(size_t number) {
@@ -156,13 +157,15 @@ RawMachine::RawMachine(const RawGuest& guest) {
 
 void RawMachine::wait_console(const std::string& text) {
   std::string seen;
-  read_until(console_.get(), "raw guest's console", text, seen);
+  if (!read_until(console_.get(), "raw guest's console", text, seen))
+    die("the raw guest ended early: " + seen);
 }
 
 std::string RawMachine::read_through(const std::string& text) {
   std::string seen;
-  read_until(port_.get(), "raw guest's port", text, seen);
-  return seen;
+  if (read_until(port_.get(), "raw guest's port", text, seen)) return seen;
+  wait_console("why the raw guest's port has ended");
+  return {};
 }
 
 void RawMachine::wait_ready() {

@@ -89,8 +89,8 @@ class RawShare {
       guest.cmdline +=
           " bench_type=9p bench_options=trans=virtio,version=9p2000.L,msize=512000,cache=mmap";
     }
-    const auto argv =
-        vmm::qemu_argv(machine, "qemu", vmm::Accel::kTcg, "", {{}, {virtiofsd ? kDeviceFd : -1}});
+    const auto argv = vmm::qemu_argv(machine, "qemu", vmm::Accel::kTcg, "",
+                                     {.shares = {virtiofsd ? kDeviceFd : -1}});
     // The share is the last device: -chardev or -fsdev with its value, then -device with its own.
     guest.devices.assign(argv.end() - 4, argv.end());
     machine_.emplace(guest);

@@ -80,12 +80,15 @@ std::vector<std::string> virtiofsd_argv(const Virtiofsd& virtiofsd, const Share&
   // File systems mounted below a share are shown as such, or equal inode numbers would look like
   // hard links. overlayfs cannot have such mounts in a root.
   const bool submounts = !share.stable;
+  // killpriv_v2: a guest need not ask before each write whether the file has capabilities; without
+  // CAP_FSETID the host's kernel takes them off in any case.
   // Without readdirplus: looking up what has been deleted meanwhile would end a listing early.
   if (virtiofsd.needs_root) {
     argv.insert(argv.end(), {"-o", "source=" + escaped(directory.path), "-o",
                              fmt::format("cache={},xattr,no_readdirplus,log_level=err,modcaps={}",
                                          cache_of(share), kNoCapabilities)});
     if (submounts) argv.insert(argv.end(), {"-o", "announce_submounts"});
+    if (at_least(virtiofsd.version, 6, 0)) argv.insert(argv.end(), {"-o", "killpriv_v2"});
     return argv;
   }
   argv.insert(
@@ -93,6 +96,7 @@ std::vector<std::string> virtiofsd_argv(const Virtiofsd& virtiofsd, const Share&
       {"--shared-dir=" + directory.path, fmt::format("--cache={}", cache_of(share)), "--xattr",
        "--no-readdirplus", "--log-level=error", fmt::format("--modcaps={}", kNoCapabilities)});
   if (submounts) argv.emplace_back("--announce-submounts");
+  argv.emplace_back("--killpriv-v2");
   if (share.read_only && !directory.is_private) argv.emplace_back("--readonly");
   return argv;
 }
