@@ -1,7 +1,9 @@
 #include "control.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,17 +18,27 @@ namespace {
 constexpr int kReadsPerPump = 64;
 constexpr int kWritesPerPump = 16;
 
+// A virtio port takes all the pages of a pipe as one buffer; a socket takes each for itself.
+bool takes_pages(int port) {
+  struct stat status{};
+  return fstat(port, &status) == 0 && S_ISCHR(status.st_mode);
+}
+
 }  // namespace
 
 ControlStream::ControlStream(Loop& loop, UniqueFd port, Peer& peer)
     : loop_(loop), port_(std::move(port)), peer_(peer) {
-  if (const int error = loop_.watch(port_.get(), EPOLLIN | EPOLLOUT, *this); error != 0)
+  if (const int error = loop_.watch(port_.get(), EPOLLIN, *this); error != 0)
     die("cannot watch the control port: " + error_text(error));
+  if (takes_pages(port_.get())) output_.allow_moving();
 }
 
 void ControlStream::ready(uint32_t events) {
   if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) readable_ = true;
-  if (events & EPOLLOUT) writable_ = true;
+  if (events & EPOLLOUT) {
+    writable_ = true;
+    loop_.change(port_.get(), EPOLLIN, *this);
+  }
   if (events & EPOLLHUP) {
     hung_up();
   } else {
@@ -85,17 +97,35 @@ void ControlStream::deliver() {
 
 void ControlStream::write_some() {
   for (int i = 0; i < kWritesPerPump; ++i) {
-    const auto bytes = output_.front();
-    if (bytes.empty()) return;
-    const ssize_t put = write(port_.get(), bytes.data(), bytes.size());
-    if (put > 0) {
-      output_.consumed(static_cast<size_t>(put));
-    } else if (put == 0 || errno != EINTR) {
-      writable_ = false;
-      if (put < 0 && errno != EAGAIN) hung_up();
-      return;
+    const auto front = output_.front();
+    if (front.size == 0) return;
+    const ssize_t taken = put(front);
+    if (taken > 0) {
+      output_.consumed(static_cast<size_t>(taken));
+    } else if (front.moving() && taken < 0 && (errno == EINVAL || errno == ENOMEM)) {
+      output_.stop_moving();
+    } else if (taken == 0 || errno != EINTR) {
+      if (taken < 0 && errno != EAGAIN) hung_up();
+      return wait_writable();
     }
   }
+}
+
+// As write(2).
+ssize_t ControlStream::put(const OutputQueue::Front& front) {
+  if (!front.moving()) return write(port_.get(), front.bytes, front.size);
+  const ssize_t taken =
+      splice(front.pipe, nullptr, port_.get(), nullptr, front.size, SPLICE_F_NONBLOCK);
+  // A port without room for that many pages has dropped them.
+  if (taken == 0) die("the control port has lost a frame");
+  return taken;
+}
+
+// Each write makes a virtio port writable anew. To hear of that only when it is wanted saves a turn
+// of the loop per write.
+void ControlStream::wait_writable() {
+  writable_ = false;
+  loop_.change(port_.get(), EPOLLIN | EPOLLOUT, *this);
 }
 
 bool ControlStream::flush(int timeout_ms) {

@@ -1,6 +1,8 @@
 // The control stream on its descriptor: frames in, the output queue out.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string_view>
 
@@ -53,6 +55,8 @@ class ControlStream final : private Watcher, private Alarm {
   void read_some();
   void deliver();
   void write_some();
+  ssize_t put(const OutputQueue::Front& front);
+  void wait_writable();
 
   Loop& loop_;
   UniqueFd port_;
@@ -61,7 +65,7 @@ class ControlStream final : private Watcher, private Alarm {
   OutputQueue output_;
   bool reading_ = true;
   bool readable_ = true;
-  bool writable_ = true;
+  bool writable_ = true;    // a write may take something; if not, the loop tells when
   bool connected_ = false;  // the host has been there
 };
 

@@ -14,11 +14,19 @@ Loop::Loop() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
   if (!epoll_) die("no epoll: " + error_text(errno));
 }
 
-int Loop::watch(int fd, uint32_t events, Watcher& watcher) {
+int Loop::control(int operation, int fd, uint32_t events, Watcher& watcher) {
   epoll_event event{};
   event.events = events | EPOLLET;
   event.data.ptr = &watcher;
-  return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+  return epoll_ctl(epoll_.get(), operation, fd, &event) == 0 ? 0 : errno;
+}
+
+int Loop::watch(int fd, uint32_t events, Watcher& watcher) {
+  return control(EPOLL_CTL_ADD, fd, events, watcher);
+}
+
+void Loop::change(int fd, uint32_t events, Watcher& watcher) {
+  control(EPOLL_CTL_MOD, fd, events, watcher);
 }
 
 void Loop::forget(int fd, const Watcher& watcher) {

@@ -37,6 +37,8 @@ class Loop {
 
   // 0 or an errno (ENOMEM, ENOSPC). `events` without EPOLLET, which is added.
   int watch(int fd, uint32_t events, Watcher& watcher);
+  // The other events from now on; what holds of them already is reported once more.
+  void change(int fd, uint32_t events, Watcher& watcher);
   // Must precede closing `fd` and the watcher's end; an event already fetched is dropped.
   void forget(int fd, const Watcher& watcher);
 
@@ -53,6 +55,7 @@ class Loop {
     uint64_t at_us;
   };
 
+  int control(int operation, int fd, uint32_t events, Watcher& watcher);
   [[nodiscard]] int timeout_ms() const;
   void deliver_alarms();
 

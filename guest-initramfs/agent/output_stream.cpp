@@ -1,5 +1,6 @@
 #include "output_stream.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -73,6 +74,24 @@ Source::Pulled OutputStream::pull(std::span<std::byte> room) {
   return result;
 }
 
+// A terminal's bytes cannot be moved.
+Source::Movable OutputStream::movable() {
+  if (terminal_ || discard_) return {};
+  return {std::min<size_t>(in_pipe(), credit_.left()), wire::channel_flags(channel_)};
+}
+
+Source::Pulled OutputStream::move(int pipe, size_t bytes) {
+  Pulled result;
+  const ssize_t got = splice(fd_.get(), nullptr, pipe, nullptr, bytes, SPLICE_F_NONBLOCK);
+  if (got > 0) result.bytes = static_cast<size_t>(got);
+  sent_ += result.bytes;
+  credit_.spend(static_cast<uint32_t>(result.bytes));
+  // Only a writer that met an empty pipe is reported again.
+  if (!hung_up_ && in_pipe() == 0) readable_ = false;
+  result.more = hung_up_ || (readable_ && credit_.left() > 0);
+  return result;
+}
+
 size_t OutputStream::take_kept(std::span<std::byte> room) {
   const size_t size = std::min(room.size(), kept_.size());
   std::memcpy(room.data(), kept_.data(), size);
@@ -104,8 +123,7 @@ bool OutputStream::drained() {
     if (terminal_) {
       keep_what_is_there();
     } else {
-      int bytes = 0;
-      at_end_ = ioctl(fd_.get(), FIONREAD, &bytes) == 0 && bytes == 0;
+      at_end_ = in_pipe() == 0;
     }
   }
   return at_end_ && kept_.empty();
@@ -118,9 +136,13 @@ uint64_t OutputStream::bytes_by_now() {
     offer();
     return sent_ + kept_.size();
   }
+  return sent_ + in_pipe();
+}
+
+size_t OutputStream::in_pipe() const {
   int bytes = 0;
   ioctl(fd_.get(), FIONREAD, &bytes);
-  return sent_ + static_cast<uint64_t>(bytes);
+  return static_cast<size_t>(bytes);
 }
 
 // A terminal cannot say how much is on its way through the line discipline, but a read that finds

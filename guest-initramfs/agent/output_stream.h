@@ -47,6 +47,8 @@ class OutputStream final : public Source, private Watcher {
 
   [[nodiscard]] uint64_t stream() const override { return stream_; }
   Pulled pull(std::span<std::byte> room) override;
+  Movable movable() override;
+  Pulled move(int pipe, size_t bytes) override;
 
  private:
   // What a terminal holds at most (64 KiB and its line discipline's 4), with some to spare.
@@ -57,6 +59,7 @@ class OutputStream final : public Source, private Watcher {
   size_t take_kept(std::span<std::byte> room);
   size_t read_into(std::span<std::byte> room);
   void keep_what_is_there();
+  [[nodiscard]] size_t in_pipe() const;
   [[nodiscard]] bool drained();
   void end();
 
