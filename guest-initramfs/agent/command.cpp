@@ -146,6 +146,9 @@ int Command::open_streams(const wire::Exec& request, uid_t uid, Ends& ends) {
 int Command::open_terminal_streams(const wire::Exec& request, uid_t uid, Ends& ends) {
   Terminal terminal = open_terminal(context_.root.directory.get(), uid, *request.tty);
   if (terminal.error != 0) return terminal.error;
+  if (const int error = set_terminal_modes(terminal.slave.get(), request.echo, request.raw);
+      error != 0)
+    return error;
   const int master = terminal.master.get();
   UniqueFd input(fcntl(master, F_DUPFD_CLOEXEC, 3));
   terminal_.reset(fcntl(master, F_DUPFD_CLOEXEC, 3));

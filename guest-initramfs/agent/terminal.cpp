@@ -4,6 +4,7 @@
 #include <linux/openat2.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -38,6 +39,16 @@ Terminal open_terminal(int root, uid_t uid, const wire::WindowSize& size) {
   }
   resize_terminal(master, size);
   return terminal;
+}
+
+int set_terminal_modes(int slave, bool echo, bool raw) {
+  if (echo && !raw) return 0;
+  termios modes{};
+  if (tcgetattr(slave, &modes) != 0) return errno;
+  if (raw) cfmakeraw(&modes);  // which echoes nothing
+  modes.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  if (echo) modes.c_lflag |= ECHO;
+  return tcsetattr(slave, TCSANOW, &modes) == 0 ? 0 : errno;
 }
 
 void resize_terminal(int master, const wire::WindowSize& size) {

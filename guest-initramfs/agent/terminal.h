@@ -16,6 +16,9 @@ struct Terminal {
 // find their terminal's name. It belongs to `uid`.
 Terminal open_terminal(int root, uid_t uid, const wire::WindowSize& size);
 
+// How it begins; a program may change that. 0 or an errno.
+int set_terminal_modes(int slave, bool echo, bool raw);
+
 void resize_terminal(int master, const wire::WindowSize& size);
 
 // The process group in the foreground, 0 for none.

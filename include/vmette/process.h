@@ -58,6 +58,13 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_exec_set_capture_limit(vmette_exec*
  * NULL: "xterm-256color". */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_exec_set_tty(vmette_exec* exec, uint16_t rows,
                                                           uint16_t cols, const char* term);
+/**
+ * How the terminal begins; the command may change it, as stty does. `echo`: what is typed is shown.
+ * `raw`: bytes pass both ways as they are, with no line editing and no keys that send signals.
+ * Default: echo, not raw. Without a terminal it means nothing.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_exec_set_tty_modes(vmette_exec* exec, bool echo,
+                                                                bool raw);
 /** Kills the command and everything it started this many milliseconds after its start. Default 0:
  * no limit. */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_exec_set_timeout_ms(vmette_exec* exec,

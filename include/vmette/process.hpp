@@ -72,6 +72,9 @@ class Exec : public Settings<Exec, vmette_exec, vmette_exec_delete> {
   Exec& set_tty(std::uint16_t rows, std::uint16_t cols, const Text& term = nullptr) noexcept {
     return set(vmette_exec_set_tty, rows, cols, term);
   }
+  Exec& set_tty_modes(bool echo, bool raw) noexcept {
+    return set(vmette_exec_set_tty_modes, echo, raw);
+  }
   Exec& set_timeout(std::chrono::milliseconds timeout) noexcept {
     return set(vmette_exec_set_timeout_ms, static_cast<std::uint64_t>(timeout.count()));
   }

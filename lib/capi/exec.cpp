@@ -135,6 +135,13 @@ vmette_error* vmette_exec_set_tty(vmette_exec* exec, uint16_t rows, uint16_t col
   });
 }
 
+vmette_error* vmette_exec_set_tty_modes(vmette_exec* exec, bool echo, bool raw) {
+  return change(__func__, exec, [&](ProcessSpec& spec) {
+    spec.exec.echo = echo;
+    spec.exec.raw = raw;
+  });
+}
+
 vmette_error* vmette_exec_set_timeout_ms(vmette_exec* exec, uint64_t timeout_ms) {
   return change(__func__, exec, [&](ProcessSpec& spec) { spec.timeout_ms = timeout_ms; });
 }

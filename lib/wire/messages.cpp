@@ -89,7 +89,12 @@ void read(const Fields& in, Exec& out) {
   out.in = in.choice("in", Stdio::kNull, Stdio::kStream);
   out.out = in.choice("out", Stdio::kStream, Stdio::kStream);
   out.err = in.choice("err", Stdio::kStream, Stdio::kStream);
-  if (const json* tty = in.map("tty")) out.tty = read_size(*tty);
+  if (const json* tty = in.map("tty")) {
+    const Fields modes(*tty);
+    out.tty = read_size(*tty);
+    out.echo = modes.number<bool>("echo", true);
+    out.raw = modes.number<bool>("raw", false);
+  }
   out.term = in.text("term");
 }
 
@@ -281,7 +286,9 @@ std::string encode(const Exec& in) {
   if (in.in != usual.in) map["in"] = static_cast<uint8_t>(in.in);
   if (in.out != usual.out) map["out"] = static_cast<uint8_t>(in.out);
   if (in.err != usual.err) map["err"] = static_cast<uint8_t>(in.err);
-  if (in.tty) map["tty"] = {{"rows", in.tty->rows}, {"cols", in.tty->cols}};
+  if (in.tty)
+    map["tty"] = {
+        {"rows", in.tty->rows}, {"cols", in.tty->cols}, {"echo", in.echo}, {"raw", in.raw}};
   if (!in.term.empty()) map["term"] = bytes(in.term);
   return pack(map);
 }

@@ -113,6 +113,8 @@ struct Exec {
   Stdio out = Stdio::kStream;
   Stdio err = Stdio::kStream;
   std::optional<WindowSize> tty;  // a terminal: one stream each way, stderr merged into stdout
+  bool echo = true;               // of the terminal, as it begins
+  bool raw = false;               // likewise
   std::string term;               // TERM with a tty, empty: "xterm-256color"
 };
 

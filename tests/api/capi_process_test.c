@@ -185,6 +185,7 @@ static void test_terminal(vmette_session* session) {
   CHECK(works(vmette_exec_set_stdin(exec, VMETTE_STDIO_PIPE)));
   CHECK(works(vmette_exec_set_stdout(exec, VMETTE_STDIO_PIPE)));
   CHECK(works(vmette_exec_set_tty(exec, 24, 80, "dumb")));
+  CHECK(works(vmette_exec_set_tty_modes(exec, true, false)));
   vmette_process* process = start(session, exec);
   CHECK(fails_with(vmette_process_resize(process, 0, 0), VMETTE_E_INVALID_ARGUMENT));
   CHECK(works(vmette_process_resize(process, 40, 132)));

@@ -1,6 +1,7 @@
 // A command's streams: backpressure, EOF, SIGPIPE, long streams, terminals.
 #include <poll.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -194,6 +195,30 @@ TEST_CASE("A terminal has the size and the name that were asked for, and tells o
   CHECK(shell.wait_for("44 120"));
   REQUIRE(shell.process.kill());
   REQUIRE(shell.process.wait(kLong));
+}
+
+TEST_CASE("A terminal begins with the modes that were asked for") {
+  const auto modes = [](bool echo, bool raw) {
+    Exec exec("stty -a");
+    exec.set_tty(24, 80).set_tty_modes(echo, raw);
+    const auto process = start(machine(), exec);
+    REQUIRE(process.wait(kLong));
+    const auto output = process.output();
+    REQUIRE(output);
+    std::string text(output.value().stdout_text());
+    std::ranges::replace(text, '\n', ' ');
+    std::ranges::replace(text, '\r', ' ');
+    const auto has = [&text](const char* word) {
+      return text.find(' ' + std::string(word)) != std::string::npos;
+    };
+    INFO(text);
+    CHECK(has("-echo ") != echo);
+    return has("-icanon") && has("-isig") && has("-opost");
+  };
+  CHECK_FALSE(modes(true, false));
+  CHECK_FALSE(modes(false, false));
+  CHECK(modes(false, true));
+  CHECK(modes(true, true));
 }
 
 TEST_CASE("Ctrl-C in a terminal reaches the foreground job and leaves the shell alone") {

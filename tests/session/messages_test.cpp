@@ -76,6 +76,8 @@ wire::Exec full_exec() {
   exec.out = wire::Stdio::kNull;
   exec.err = wire::Stdio::kNull;
   exec.tty = wire::WindowSize{50, 132};
+  exec.echo = false;
+  exec.raw = true;
   exec.term = "vt100";
   return exec;
 }

@@ -181,9 +181,19 @@ class Worker {
 
   // Nobody waits; the command meets a closed pipe or ends by itself.
   void dropped() {
+    if (below(3) == 0) return fed_more_than_it_reads();
     Exec exec(below(2) == 0 ? "yes" : "head -c 300000 /dev/zero");
     exec.set_stdout(vmette::Stdio::kPipe).set_stdin(vmette::Stdio::kPipe);
     (void)holds(live_.session.exec(exec), "a dropped command");
+  }
+
+  void fed_more_than_it_reads() {
+    Exec exec(std::vector<std::string>{"/bin/true"});
+    exec.set_stdin_bytes(random_bytes(2'000'000));
+    exec.set_stdout(vmette::Stdio::kNull).set_stderr(vmette::Stdio::kNull);
+    const auto process = live_.session.exec(exec);
+    if (holds(process, "true") && waited(process.value(), "a command that reads nothing"))
+      expect(process.value().exit_code() == 0, "true failed");
   }
 
   void refused() {
