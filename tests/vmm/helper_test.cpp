@@ -1,5 +1,6 @@
 // The helper against a shell script in QEMU's place: what the library and the system see of it.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <sstream>
 
 #include "support/catch.h"
+#include "support/environment.h"
 #include "support/program.h"
 #include "vmm/helper.h"
 
@@ -35,6 +37,15 @@ size_t resident_kib(pid_t pid) {
   for (std::string line; std::getline(status, line);)
     if (line.starts_with("VmRSS:")) return std::stoul(line.substr(6));
   return 0;
+}
+
+// False when the file has not come in time.
+bool wait_for_file(const std::string& path) {
+  for (int i = 0; i < 3000; ++i) {
+    if (access(path.c_str(), F_OK) == 0) return true;
+    poll(nullptr, 0, 10);
+  }
+  return false;
 }
 
 // An instrumented helper is larger than what the limit is about.
@@ -217,6 +228,84 @@ TEST_CASE("stop with force ends a create that QEMU never answers") {
   CHECK(code_of(answer) == "hypervisor");
   CHECK(message_of(answer) == "QEMU was killed by signal 9 (Killed)");
   CHECK(helper.answer_to(stop).contains("ok"));
+}
+
+TEST_CASE("a helper whose mke2fs hangs still ends, and mke2fs with it, however it is told to") {
+  const TemporaryFolder folder;
+  const std::string pid_file = folder.path() + "/pid";
+  const std::string slow = folder.write("mke2fs",
+                                        "#!/bin/sh\necho $$ >" + pid_file + ".new; mv " + pid_file +
+                                            ".new " + pid_file + "\nexec sleep 1000\n",
+                                        0700);
+  const Environment mke2fs("VMETTE_MKE2FS", slow.c_str());
+  Machine machine = scripted_machine(folder, std::string(kHandshake) + "exec sleep 1000");
+  machine.scratch = vmette::vmm::Scratch{folder.path(), "vmette-scratch", 16};
+  const auto formatting = [&](Helper& helper) {
+    unlink(pid_file.c_str());
+    const uint64_t create = helper.send("create", to_json(machine));
+    REQUIRE(wait_for_file(pid_file));
+    pid_t pid = 0;
+    std::ifstream(pid_file) >> pid;
+    return std::pair(create, watch_process(pid));
+  };
+  {
+    Helper helper;
+    const auto [create, tool] = formatting(helper);
+    helper.hang_up();
+    CHECK(helper.wait() == 0);
+    CHECK(wait_for_end(tool));
+  }
+  {
+    Helper helper;
+    const auto [create, tool] = formatting(helper);
+    kill(helper.pid(), SIGTERM);
+    CHECK(helper.wait_for("failed")["message"] == "the helper was told to end (SIGTERM)");
+    CHECK(helper.closes());
+    CHECK(wait_for_end(tool));
+  }
+  {
+    Helper helper;
+    const auto [create, tool] = formatting(helper);
+    kill(helper.pid(), SIGKILL);
+    CHECK(wait_for_end(tool));
+  }
+  Helper helper;
+  const auto [create, tool] = formatting(helper);
+  const uint64_t stop = helper.send("stop", {{"force", true}});
+  const json answer = helper.answer_to(create);
+  CHECK(code_of(answer) == "hypervisor");
+  CHECK(message_of(answer) == "the machine was stopped before QEMU was started");
+  CHECK(helper.answer_to(stop).contains("ok"));
+  CHECK(wait_for_end(tool));
+}
+
+TEST_CASE("a scratch disk that cannot be made fails the create, which can be tried again") {
+  const TemporaryFolder folder;
+  Machine machine = scripted_machine(folder, std::string(kHandshake) + "exec sleep 1000");
+  machine.scratch = vmette::vmm::Scratch{folder.path(), "vmette-scratch", 16};
+  const std::string failing =
+      folder.write("failing", "#!/bin/sh\necho first; echo last >&2; exit 3\n", 0700);
+  const auto error = [&](const std::string& program, const Machine& wanted) {
+    const Environment mke2fs("VMETTE_MKE2FS", program.c_str());
+    Helper helper;
+    const json answer = helper.call("create", to_json(wanted));
+    return code_of(answer) + ": " + message_of(answer);
+  };
+  CHECK(error(failing, machine) ==
+        "bad_scratch: scratch_mib: a disk of 16 MiB in '" + folder.path() +
+            "': mke2fs exited with status 3: last; make room there or choose another directory");
+  CHECK(error("/none", machine) ==
+        "not_found: VMETTE_MKE2FS: /none cannot be run: No such file or directory; give the full "
+        "path of mke2fs");
+  const std::string garbage = folder.write("garbage", "garbage", 0700);
+  CHECK(error(garbage, machine) == "not_found: scratch_mib: mke2fs cannot be run: " + garbage +
+                                       ": Exec format error; install the package e2fsprogs or "
+                                       "set VMETTE_MKE2FS");
+  Helper helper;
+  Machine wrong = machine;
+  wrong.scratch->directory = folder.path() + "/none";
+  CHECK(code_of(helper.call("create", to_json(wrong))) == "bad_scratch");
+  CHECK(helper.call("create", to_json(machine)).contains("ok"));
 }
 
 TEST_CASE("stop with force ends a pause that QEMU never answers") {

@@ -4,10 +4,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstdlib>
 #include <system_error>
+#include <utility>
 
 #include "vmm/qemu/failure.h"
 #include "vmm/qemu/program.h"
@@ -16,7 +17,7 @@
 namespace vmette::vmm {
 namespace {
 
-constexpr std::chrono::seconds kFormatTime{30};
+constexpr size_t kMaxWords = 4096;
 constexpr int kDiskFd = 3;  // of mke2fs
 // No journal, nothing that is written before it is needed, and the same whatever the host's
 // mke2fs.conf says.
@@ -45,7 +46,20 @@ UniqueFd unnamed_file(const std::string& directory) {
   return named;
 }
 
-void format(const Scratch& scratch, int disk) {
+UniqueFd sparse_file(const Scratch& scratch) {
+  UniqueFd file = unnamed_file(scratch.directory);
+  if (!file)
+    throw bad_scratch(scratch, fmt::format("no file can be made: {}; choose a directory on a disk "
+                                           "that can be written",
+                                           reason(errno)));
+  if (ftruncate(file.get(), static_cast<off_t>(scratch.mib << 20)) != 0)
+    throw bad_scratch(scratch, fmt::format("the file system has no files of this size: {}; ask for "
+                                           "less or choose another directory",
+                                           reason(errno)));
+  return file;
+}
+
+ChildPlan mke2fs_plan(int disk, int output) {
   ChildPlan plan;
   plan.argv = {find_mke2fs(),
                "-q",
@@ -60,20 +74,9 @@ void format(const Scratch& scratch, int disk) {
                "lazy_itable_init=1,nodiscard,root_owner=0:0",
                fmt::format("/dev/fd/{}", kDiskFd)};
   plan.env = {"PATH=/usr/bin:/bin", "LC_ALL=C", "MKE2FS_CONFIG=/dev/null"};
+  plan.out = output;
   plan.fds = {disk};
-  ToolEnd end;
-  try {
-    end = run_tool(std::move(plan), kFormatTime);
-  } catch (const std::system_error& error) {
-    throw Failure("not_found", fmt::format("scratch_mib: {}", error.what()));
-  }
-  if (!end.in_time)
-    throw bad_scratch(scratch, "mke2fs did not end in time; is the disk overloaded?");
-  if (end.status == 0) return;
-  const std::string words = last_line(end.output);
-  throw bad_scratch(scratch,
-                    fmt::format("mke2fs {}{}; make room there or choose another directory",
-                                describe_status(end.status), words.empty() ? "" : ": " + words));
+  return plan;
 }
 
 }  // namespace
@@ -82,7 +85,10 @@ std::string find_mke2fs() {
   const char* variable = getenv("VMETTE_MKE2FS");  // NOLINT(concurrency-mt-unsafe): one thread
   if (variable != nullptr && *variable != '\0') {
     if (is_program(variable)) return variable;
-    throw Failure("not_found", fmt::format("VMETTE_MKE2FS: {} cannot be run", variable));
+    throw Failure("not_found",
+                  fmt::format("VMETTE_MKE2FS: {} cannot be run: {}; give the full path "
+                              "of mke2fs",
+                              variable, reason(errno)));
   }
   std::string found = find_in_path("mke2fs");
   for (const char* usual :
@@ -96,18 +102,45 @@ std::string find_mke2fs() {
   return found;
 }
 
-UniqueFd make_scratch_disk(const Scratch& scratch) {
-  UniqueFd file = unnamed_file(scratch.directory);
-  if (!file)
-    throw bad_scratch(scratch, fmt::format("no file can be made: {}; choose a directory on a disk "
-                                           "that can be written",
-                                           reason(errno)));
-  if (ftruncate(file.get(), static_cast<off_t>(scratch.mib << 20)) != 0)
-    throw bad_scratch(scratch, fmt::format("the file system has no files of this size: {}; ask for "
-                                           "less or choose another directory",
-                                           reason(errno)));
-  format(scratch, file.get());
-  return file;
+ScratchDisk::ScratchDisk(const Scratch& scratch) : scratch_(scratch), file_(sparse_file(scratch)) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0)
+    throw bad_scratch(scratch, "cannot make a pipe: " + reason(errno));
+  output_.reset(ends[0]);
+  const UniqueFd writer(ends[1]);
+  fcntl(output_.get(), F_SETFL, O_NONBLOCK);
+  const ChildPlan plan = mke2fs_plan(file_.get(), writer.get());
+  try {
+    mke2fs_.emplace(plan);
+  } catch (const std::system_error& error) {
+    throw Failure("not_found",
+                  fmt::format("scratch_mib: mke2fs cannot be run: {}; install the package "
+                              "e2fsprogs or set VMETTE_MKE2FS",
+                              error.what()));
+  }
+}
+
+void ScratchDisk::on_output() {
+  if (!output_) return;
+  std::array<char, 1024> bytes{};
+  const ssize_t count = read(output_.get(), bytes.data(), bytes.size());
+  if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) output_.reset();
+  if (count > 0) words_.append(bytes.data(), static_cast<size_t>(count));
+  if (words_.size() > kMaxWords) words_.erase(0, words_.size() - kMaxWords);
+}
+
+std::optional<UniqueFd> ScratchDisk::finish() {
+  const std::optional<int> status = mke2fs_->reap();
+  if (!status) return std::nullopt;
+  if (*status == 0) return std::move(file_);
+  for (size_t before = 0; output_; before = words_.size()) {
+    on_output();
+    if (words_.size() == before) break;
+  }
+  const std::string words = last_line(words_);
+  throw bad_scratch(scratch_,
+                    fmt::format("mke2fs {}{}; make room there or choose another directory",
+                                describe_status(*status), words.empty() ? "" : ": " + words));
 }
 
 }  // namespace vmette::vmm

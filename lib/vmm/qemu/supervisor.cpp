@@ -18,7 +18,6 @@
 #include "vmm/qemu/kernel_check.h"
 #include "vmm/qemu/kernel_cmdline.h"
 #include "vmm/qemu/program.h"
-#include "vmm/qemu/scratch_disk.h"
 
 namespace vmette::vmm {
 namespace {
@@ -110,23 +109,26 @@ std::vector<Supervisor::Watch> Supervisor::watches(bool gathering) {
   // Without POLLIN the hang-up is still seen.
   add(channel_.fd(), (readable_ ? 0 : POLLIN) | (channel_.wants_write() ? POLLOUT : 0),
       [this](short events) { on_socket(events); });
-  add(signals_.fd(), POLLIN, [this](short) { on_signals(); });
   add(parent_.fd.get(), POLLIN, [this](short) { done_ = true; });
   if (version_query_)
     add(version_query_->fd(), POLLIN, [this](short) { version_query_->on_output(); });
+  if (scratch_) add(scratch_->output_fd(), POLLIN, [this](short) { scratch_->on_output(); });
   if (file_servers_)
     for (const auto& server : file_servers_->servers())
       if (server) add(server->stderr_fd(), POLLIN, [&server](short) { server->on_stderr(); });
-  if (!hypervisor_) return list;
-  Qmp& qmp = hypervisor_->qmp();
-  if (qmp.open())
-    add(qmp.fd(), POLLIN | (qmp.wants_write() ? POLLOUT : 0), [&qmp](short) { qmp.on_ready(); });
-  add(hypervisor_->stderr_fd(), POLLIN, [this](short) { hypervisor_->on_stderr(); });
-  if (gathering) return list;
-  add(hypervisor_->console_fd(), POLLIN, [this](short) {
-    hypervisor_->on_console();
-    console_due_ = Clock::now() + kConsoleGather;
-  });
+  if (hypervisor_) {
+    Qmp& qmp = hypervisor_->qmp();
+    if (qmp.open())
+      add(qmp.fd(), POLLIN | (qmp.wants_write() ? POLLOUT : 0), [&qmp](short) { qmp.on_ready(); });
+    add(hypervisor_->stderr_fd(), POLLIN, [this](short) { hypervisor_->on_stderr(); });
+  }
+  if (hypervisor_ && !gathering)
+    add(hypervisor_->console_fd(), POLLIN, [this](short) {
+      hypervisor_->on_console();
+      console_due_ = Clock::now() + kConsoleGather;
+    });
+  // Last: what has ended is let go, and nothing that stands above may be called after that.
+  add(signals_.fd(), POLLIN, [this](short) { on_signals(); });
   return list;
 }
 
@@ -180,6 +182,7 @@ void Supervisor::take_line(const std::string& line) {
   Request request{std::move(id), op->get<std::string>(), std::move(body)};
   // At once, whatever is still being answered.
   if (hypervisor_ && is_forced_stop(request)) hypervisor_->kill();
+  if (scratch_ && is_forced_stop(request)) scratch_->kill();
   requests_.push_back(std::move(request));
 }
 
@@ -249,15 +252,41 @@ void Supervisor::create(const Request& request) {
   }
   check_kernel(machine.kernel, machine.arch);
   if (!machine.initramfs.empty()) check_initramfs(machine.initramfs);
-  const std::string program = find_qemu(machine.qemu, machine.arch);
-  const AccelChoice choice = choose_accel(machine.accel, machine.arch);
+  plan_.program = find_qemu(machine.qemu, machine.arch);
+  plan_.accel = choose_accel(machine.accel, machine.arch);
   std::optional<uint32_t> tsc_khz;
-  if (choice.accel == Accel::kTcg && machine.arch == Arch::kX86_64) tsc_khz = host_tick_khz(start_);
-  const std::string cmdline = kernel_cmdline(machine.cmdline, machine.arch, choice.accel, tsc_khz);
-
+  if (plan_.accel.accel == Accel::kTcg && machine.arch == Arch::kX86_64)
+    tsc_khz = host_tick_khz(start_);
+  plan_.cmdline = kernel_cmdline(machine.cmdline, machine.arch, plan_.accel.accel, tsc_khz);
   check_disks(machine.disks);
+  if (!machine.scratch) return start_hypervisor({});
+  scratch_.emplace(*machine.scratch);
+  state_ = State::kPreparing;
+  if (std::ranges::any_of(requests_, is_forced_stop)) scratch_->kill();
+}
+
+// Goes on with `create` once mke2fs has ended.
+void Supervisor::check_scratch() {
+  if (!scratch_) return;
+  try {
+    auto file = scratch_->finish();
+    if (!file) return;
+    scratch_.reset();
+    state_ = State::kNone;
+    start_hypervisor(std::move(*file));
+  } catch (const Failure& failure) {
+    scratch_.reset();
+    const bool stopped = std::ranges::any_of(requests_, is_forced_stop);
+    state_ = stopped ? State::kEnded : State::kNone;
+    refuse(stopped ? Failure("hypervisor", "the machine was stopped before QEMU was started")
+                   : failure);
+  }
+}
+
+void Supervisor::start_hypervisor(UniqueFd scratch) {
+  const Machine& machine = machine_;
   Attachments attached;
-  if (machine.scratch) attached.scratch = make_scratch_disk(*machine.scratch);
+  attached.scratch = std::move(scratch);
   if (!machine.shares.empty())
     if (const int error = forbid_special_files(); error != 0)
       throw Failure("hypervisor",
@@ -266,26 +295,25 @@ void Supervisor::create(const Request& request) {
                                 std::generic_category().message(error)));
   file_servers_.emplace(machine.shares);
   attached.share_sockets = file_servers_->take_sockets();
-  hypervisor_.emplace(machine, program, choice.accel, cmdline, attached);
+  hypervisor_.emplace(machine, plan_.program, plan_.accel.accel, plan_.cmdline, attached);
   state_ = State::kCreating;
   // A forced stop that came before there was anything to kill.
   if (std::ranges::any_of(requests_, is_forced_stop)) hypervisor_->kill();
-  hypervisor_->qmp().execute("qmp_capabilities",
-                             [this, cmdline, choice](const std::string& error, const json&) {
-                               if (error.empty()) return created(cmdline, choice);
-                               hypervisor_->kill();
-                               refuse(Failure("hypervisor", error));
-                             });
+  hypervisor_->qmp().execute("qmp_capabilities", [this](const std::string& error, const json&) {
+    if (error.empty()) return created();
+    hypervisor_->kill();
+    refuse(Failure("hypervisor", error));
+  });
 }
 
-void Supervisor::created(const std::string& cmdline, const AccelChoice& choice) {
+void Supervisor::created() {
   state_ = State::kCreated;
   std::vector<UniqueFd> fds;
   fds.push_back(hypervisor_->take_control());
   send({{"event", "channel"}}, std::move(fds));
-  answer({{"cmdline", cmdline},
-          {"accel", name_of(choice.accel)},
-          {"accel_reason", choice.reason},
+  answer({{"cmdline", plan_.cmdline},
+          {"accel", name_of(plan_.accel.accel)},
+          {"accel_reason", plan_.accel.reason},
           {"shares", share_list()},
           {"pid", hypervisor_->pid()}});
 }
@@ -345,6 +373,7 @@ void Supervisor::check_children() {
       answer(about);
     }
   }
+  check_scratch();
   if (!hypervisor_ || state_ == State::kEnded) return;
   if (const auto ending = hypervisor_->finish()) return machine_ended(*ending);
   check_file_servers();

@@ -16,6 +16,7 @@
 #include "vmm/qemu/file_servers.h"
 #include "vmm/qemu/hypervisor.h"
 #include "vmm/qemu/parent_watch.h"
+#include "vmm/qemu/scratch_disk.h"
 #include "vmm/qemu/signals.h"
 #include "vmm/qemu/tsc.h"
 #include "vmm/qemu/version_query.h"
@@ -47,12 +48,20 @@ class Supervisor {
 
   // A machine's life goes down this list, kRunning and kPaused changing to and fro.
   enum class State {
-    kNone,      // no machine yet
-    kCreating,  // QEMU starts and has not yet answered
-    kCreated,   // stopped before its first instruction
+    kNone,       // no machine yet
+    kPreparing,  // its scratch disk is made
+    kCreating,   // QEMU starts and has not yet answered
+    kCreated,    // stopped before its first instruction
     kRunning,
     kPaused,
     kEnded,  // QEMU is gone
+  };
+
+  // What was decided about a machine before its QEMU is started.
+  struct Plan {
+    std::string program;
+    AccelChoice accel;
+    std::string cmdline;
   };
 
   // One descriptor of the poll set and what to do when it is ready.
@@ -73,7 +82,9 @@ class Supervisor {
 
   void capabilities(const Request& request);
   void create(const Request& request);
-  void created(const std::string& cmdline, const AccelChoice& choice);
+  void check_scratch();
+  void start_hypervisor(UniqueFd scratch);
+  void created();
   void start();
   void pause();
   void resume();
@@ -99,6 +110,8 @@ class Supervisor {
   ParentWatch parent_;
   State state_ = State::kNone;
   Machine machine_;
+  Plan plan_;
+  std::optional<ScratchDisk> scratch_;       // while it is made
   std::optional<FileServers> file_servers_;  // ends after the hypervisor that uses it
   std::optional<Hypervisor> hypervisor_;
   std::optional<VersionQuery> version_query_;
