@@ -40,6 +40,9 @@ std::optional<Accel> accel_named(std::string_view name);
 // What this program was compiled for.
 Arch host_arch();
 
+// The serial of the disk that is the root; errors speak of it as rootfs.
+inline constexpr const char* kRootSerial = "vmette-root";
+
 // A raw disk image or block device; the guest finds it by its serial.
 struct Disk {
   std::string path;

@@ -268,12 +268,19 @@ TEST_CASE("the scratch disk reaches QEMU as a descriptor, and its flushes go now
 }
 
 TEST_CASE("QEMU's words about a lock become the disk that somebody else has") {
-  CHECK(disk_in_use("qemu: -device virtio-blk-device,drive=disk0: Failed to get \"write\" lock; Is "
-                    "another process using the image [/a b/c]?")
+  const std::vector<vmette::vmm::Disk> disks = {{"/root]?", "vmette-root", true},
+                                                {"/a b/c", "x", false}};
+  const std::string words =
+      "qemu: -device virtio-blk-device,drive=disk0: Failed to get \"write\" lock; Is another "
+      "process using the image ";
+  CHECK(disk_in_use(words + "[/a b/c]?", disks)
             .starts_with("disks: '/a b/c' is in use by another machine"));
-  CHECK(disk_in_use("Failed to get shared \"write\" lock").starts_with("disks: a disk is in use"));
-  CHECK(disk_in_use("Failed to get memory").empty());
-  CHECK(disk_in_use("").empty());
+  CHECK(disk_in_use(words + "[/root]?]?", disks)
+            .starts_with("rootfs: '/root]?' is in use by another machine"));
+  CHECK(disk_in_use("Failed to get shared \"write\" lock", disks)
+            .starts_with("disks: one is in use"));
+  CHECK(disk_in_use("Failed to get memory", disks).empty());
+  CHECK(disk_in_use("", disks).empty());
 }
 
 TEST_CASE("disks and shares reach QEMU with their names, commas and read-only flags whole") {

@@ -258,7 +258,8 @@ void Supervisor::create(const Request& request) {
   if (plan_.accel.accel == Accel::kTcg && machine.arch == Arch::kX86_64)
     tsc_khz = host_tick_khz(start_);
   plan_.cmdline = kernel_cmdline(machine.cmdline, machine.arch, plan_.accel.accel, tsc_khz);
-  check_disks(machine.disks);
+  disk_claims_.clear();
+  disk_claims_ = claim_disks(machine.disks);
   if (!machine.scratch) return start_hypervisor({});
   scratch_.emplace(*machine.scratch);
   state_ = State::kPreparing;
@@ -399,13 +400,14 @@ void Supervisor::machine_ended(const Ending& ending) {
   const State before = std::exchange(state_, State::kEnded);
   loss_due_.reset();
   file_servers_.reset();
+  disk_claims_.clear();
   const bool waited_for = active_ && !version_query_;
   if (waited_for && active_->op == "stop") {
     answer(json::object());
   } else if (waited_for) {
     std::string text = fmt::format("QEMU {}", ending.status);
     if (!ending.message.empty()) text += ": " + ending.message;
-    const std::string in_use = disk_in_use(ending.message);
+    const std::string in_use = disk_in_use(ending.message, machine_.disks);
     refuse(in_use.empty() ? Failure("hypervisor", text) : Failure("disk_in_use", in_use));
   }
   // A machine whose `create` failed was never there.

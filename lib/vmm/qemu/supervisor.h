@@ -112,6 +112,7 @@ class Supervisor {
   Machine machine_;
   Plan plan_;
   std::optional<ScratchDisk> scratch_;       // while it is made
+  std::vector<UniqueFd> disk_claims_;        // until the machine ends
   std::optional<FileServers> file_servers_;  // ends after the hypervisor that uses it
   std::optional<Hypervisor> hypervisor_;
   std::optional<VersionQuery> version_query_;
