@@ -7,13 +7,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <set>
 #include <string_view>
 #include <thread>
 
 #include "core/config_check.h"
 #include "core/disks.h"
+#include "core/rootfs/root_path.h"
 #include "vmm/machine.h"
 
 namespace vmette::core {
@@ -229,17 +229,16 @@ std::string mount_point(const Share& share) {
   return share.target.empty() ? "/mnt/" + share.tag : share.target;
 }
 
-void make_paths_absolute(Config& config) {
+void settle_paths(Config& config) {
+  // Without a working folder the path stays, and is refused later.
   const auto absolute = [](std::string& path) {
-    std::error_code error;  // without a working folder the path stays, and is refused later
-    if (path.empty() || path[0] == '/') return;
-    const auto whole = std::filesystem::absolute(path, error);
-    if (!error) path = whole.lexically_normal().string();
+    if (!path.empty()) path = absolute_path(path);
   };
   if (auto* share = std::get_if<RootfsShare>(&config.rootfs)) absolute(share->path);
   if (auto* block = std::get_if<RootfsBlock>(&config.rootfs)) absolute(block->path);
   for (Share& share : config.shares) absolute(share.path);
   for (Disk& disk : config.disks) absolute(disk.path);
+  config.scratch_dir = scratch_directory(config);
   absolute(config.scratch_dir);
 }
 

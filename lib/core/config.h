@@ -107,8 +107,9 @@ struct Config {
   std::optional<std::string> ca_certs;  // a directory; empty: none; not set: searched
 };
 
-// Relative paths of what a machine uses become absolute, as seen from the caller's working folder.
-void make_paths_absolute(Config& config);
+// Paths of what a machine uses become absolute, as seen from the caller's working folder, and the
+// scratch directory is the one that the environment names, where the configuration names none.
+void settle_paths(Config& config);
 
 // Checks ranges, names, combinations and that files exist. Nothing is started or opened for long.
 Result<void> validate(const Config& config);

@@ -11,7 +11,6 @@ namespace vmette::core {
 namespace {
 
 constexpr const char* kRootTag = "rootfs";
-constexpr const char* kRootSerial = "vmette-root";
 constexpr const char* kScratchSerial = "vmette-scratch";
 
 vmm::Accel to_vmm(Accel accel) {
@@ -63,7 +62,7 @@ std::vector<vmm::Share> machine_shares(const Config& config) {
 std::vector<vmm::Disk> machine_disks(const Config& config) {
   std::vector<vmm::Disk> disks;
   if (const auto* block = std::get_if<RootfsBlock>(&config.rootfs))
-    disks.push_back({block->path, kRootSerial, true});
+    disks.push_back({block->path, vmm::kRootSerial, true});
   for (size_t i = 0; i < config.disks.size(); ++i)
     disks.push_back({config.disks[i].path, disk_id(config, i), config.disks[i].read_only});
   return disks;
@@ -77,7 +76,7 @@ wire::Root root_setup(const Config& config, const std::set<std::string>& virtiof
     root.source = kRootTag;
   } else if (const auto* block = std::get_if<RootfsBlock>(&config.rootfs)) {
     root.kind = wire::RootKind::kBlock;
-    root.source = kRootSerial;
+    root.source = vmm::kRootSerial;
     root.fstype = block->fstype;
   }
   if (root_is_read_only(config)) {
@@ -123,7 +122,7 @@ vmm::Machine machine_for(const Config& config, const BootFiles& files) {
   machine.accel = to_vmm(config.accel);
   machine.disks = machine_disks(config);
   if (config.scratch_mib != 0)
-    machine.scratch = vmm::Scratch{scratch_directory(config), kScratchSerial, config.scratch_mib};
+    machine.scratch = vmm::Scratch{config.scratch_dir, kScratchSerial, config.scratch_mib};
   machine.shares = machine_shares(config);
   return machine;
 }

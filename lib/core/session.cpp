@@ -45,7 +45,7 @@ Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config
   if (!whole) return whole.error();
   config = std::move(whole.value());
   BOOST_OUTCOME_TRYV(validate(config));
-  make_paths_absolute(config);
+  settle_paths(config);
   detect_fstypes(config);
   if (!stdio) {
     stdio.emplace();

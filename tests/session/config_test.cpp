@@ -4,13 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "support/catch.h"
+#include "support/environment.h"
 #include "support/temp_dir.h"
 #include "support/text.h"
+#include "support/working_directory.h"
 
 using vmette::core::Code;
 using vmette::core::Command;
@@ -297,6 +300,27 @@ TEST_CASE("a scratch disk has a size that ext4 can have, and a place") {
         c.scratch_dir = dir / "gone";
       },
       "scratch_dir", dir / "gone", "existing directory");
+}
+
+TEST_CASE("paths are meant from where the caller was, and lead through links as they are written") {
+  const TempDir dir;
+  std::filesystem::create_directories(dir / "far/deep");
+  std::filesystem::create_directory_symlink(dir / "far/deep", dir / "link");
+  (void)dir.write("far/image", "x");
+  const vmette_test::WorkingDirectory here(dir.path());
+  const vmette_test::Environment variable("VMETTE_SCRATCH_DIR", "far");
+  Config config;
+  config.rootfs = RootfsBlock{"link/../image", "", false};
+  config.shares.push_back({"a", ".", false, ""});
+  config.disks.push_back({"./link/../image", true, "", ""});
+  config.scratch_mib = 16;
+  vmette::core::settle_paths(config);
+  const std::string root = std::filesystem::current_path().string();
+  CHECK(std::get<RootfsBlock>(config.rootfs).path == root + "/link/../image");
+  CHECK(config.shares[0].path == root);
+  CHECK(config.disks[0].path == root + "/link/../image");
+  CHECK(std::filesystem::exists(config.disks[0].path));
+  CHECK(config.scratch_dir == root + "/far");
 }
 
 TEST_CASE("settings that contradict each other are refused") {
