@@ -101,9 +101,10 @@ void check_mounts(Session& session, bool read_only) {
 }
 
 void check_devices(Session& session) {
-  const Ran pty = run_in(session, "exec 3<>/dev/ptmx && ls /dev/pts && stat -c %a /dev/ptmx");
+  const Ran pty =
+      run_in(session, "exec 3<>/dev/ptmx && ls /dev/pts && stat -c %a /dev/ptmx /dev/pts/ptmx");
   INFO(pty.err);
-  CHECK(pty.out == "0\nptmx\n666\n");
+  CHECK(pty.out == "0\nptmx\n666\n666\n");
   const Ran streams =
       run_in(session,
              "echo a | cat /dev/stdin; echo b > /dev/stdout; echo c > /dev/stderr;"
