@@ -134,6 +134,10 @@ void set_clock(uint64_t) {}
 void add_entropy(const std::string&) {}
 void bring_up_loopback() {}
 
+int set_terminal_modes(int, bool, bool) {
+  return 0;
+}
+
 Terminal open_terminal(int, uid_t, const wire::WindowSize& size) {
   Terminal terminal;
   terminal.master.reset(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
