@@ -34,6 +34,7 @@ def main():
     parser.add_argument("--package", default="", help="a .deb file to take instead of fetching one")
     parser.add_argument("--kernel", required=True, help="output: the kernel to boot")
     parser.add_argument("--modules", required=True, help="output: tar file of the modules")
+    parser.add_argument("--objcopy", required=True)
     parser.add_argument("--info", required=True, help="output: JSON description")
     options = parser.parse_args()
     try:
@@ -132,6 +133,8 @@ def unpack(package, folder, options):
     except modules.MissingModule as error:
         raise Failure(f"{name} cannot be used, its kernel has no {error} (cloud kernels lack 9p): "
                       f"give a generic kernel's package with {_OPTION}") from error
+    chosen = {name: (modules.lean(image, options.objcopy), needs)
+              for name, (image, needs) in chosen.items()}
     with open(options.kernel, "wb") as file:
         file.write(kernel)
     with open(options.modules, "wb") as file:

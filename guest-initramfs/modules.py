@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
+import tempfile
 
 from elf import Elf
 
@@ -19,6 +20,13 @@ OPTIONAL = ("virtio_net", "virtio_rng", "virtio_balloon", "squashfs", "erofs", "
             "af_packet", "tun")
 # Asked for by the name of the algorithm while the module loads: a "softdep" in .modinfo.
 _SOFT = {"crc32c": "crc32c_generic", "crypto_crc32c": "crc32c_generic"}
+# What a module works without, in sections that cost time to load under emulation: descriptions for
+# debuggers and tracers, and lists of places that the kernel would make faster once. What those
+# places hold until then is the slower and safe form: a locked instruction, a return by way of the
+# kernel's own, a call to an empty function.
+LEFT_OUT = (".BTF", ".orc_unwind", ".orc_unwind_ip", ".orc_header", "__mcount_loc",
+            "_ftrace_events", "_ftrace_eval_map", "__tracepoints_ptrs", "__bpf_raw_tp_map",
+            ".smp_locks", ".return_sites", ".retpoline_sites")
 _SIGNED = b"~Module signature appended~\n"
 _SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.bz2", ".ko.zst")
 
@@ -59,6 +67,19 @@ def unsigned(image):
     # struct module_signature: 8 bytes of identifiers, then the signature's length.
     length, = struct.unpack_from(">I", image, len(image) - len(_SIGNED) - 4)
     return image[:len(image) - len(_SIGNED) - 12 - length]
+
+
+def lean(image, objcopy):
+    """The module without the sections of LEFT_OUT."""
+    with tempfile.TemporaryDirectory(prefix="vmette-module-") as folder:
+        path = os.path.join(folder, "module.ko")
+        with open(path, "wb") as file:
+            file.write(image)
+        names = [form + name for name in LEFT_OUT for form in ("", ".rela")]
+        subprocess.run([objcopy, *(f"--remove-section={name}" for name in names), path],
+                       check=True)
+        with open(path, "rb") as file:
+            return file.read()
 
 
 def depends(image):

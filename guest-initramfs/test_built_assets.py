@@ -12,6 +12,7 @@ import unittest
 
 import initramfs
 import kernel_image
+import modules
 from elf import Elf
 from test_assets import entries
 
@@ -62,9 +63,16 @@ class StockSetTest(unittest.TestCase):
             for at, need in enumerate(needs):
                 self.assertLessEqual(set(table[need]), set(needs[:at]), f"{need} for {name}")
 
+    def test_modules_bring_nothing_that_only_costs_time_to_load(self):
+        for name in self.manifest["modules"]:
+            image = Elf(self.files[f"lib/modules/vmette/{name}.ko"])
+            self.assertIsNotNone(image.section(".modinfo"), name)
+            for section in modules.LEFT_OUT:
+                self.assertIsNone(image.section(section), f"{section} of {name}")
+
     def test_the_same_inputs_give_the_same_bytes_again(self):
         with tempfile.TemporaryDirectory() as folder:
-            modules = os.path.join(STOCK, "modules.tar") if self.manifest["modules"] else ""
+            tar = os.path.join(STOCK, "modules.tar") if self.manifest["modules"] else ""
             with open(os.path.join(folder, "agent"), "wb") as file:
                 file.write(self.files["init"])
             with open(os.path.join(folder, "busybox"), "wb") as file:
@@ -77,7 +85,7 @@ class StockSetTest(unittest.TestCase):
                     "busybox, modules))")
             subprocess.run([sys.executable, "-c", code, self.manifest["arch"],
                             os.path.join(folder, "agent"), os.path.join(folder, "busybox"),
-                            modules, again],
+                            tar, again],
                            cwd=os.path.dirname(os.path.abspath(__file__)), check=True)
             with open(again, "rb") as file:
                 self.assertEqual(file.read(), self.archive)

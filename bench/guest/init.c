@@ -1,7 +1,6 @@
 /* The bare guest that the benchmarks measure against: PID 1 of a raw QEMU. The kernel hands over
  * bench=boot (print a line, power off) or bench=exec (serve the control port) in the environment.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -9,26 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bare.h"
+
 enum { CHUNK = 64 * 1024, ROUND_TRIP_BYTES = 16 };
 
 static char chunk[CHUNK];
-
-static void power_off(void) {
-  reboot(RB_POWER_OFF);
-  _exit(0);
-}
-
-static void die(const char* what) {
-  fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
-  power_off();
-}
 
 static void load_module(const char* name) {
   char path[128];
@@ -37,25 +27,6 @@ static void load_module(const char* name) {
   if (fd < 0) return; /* built into this kernel */
   if (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST) die(path);
   close(fd);
-}
-
-/* The first port; there is only one. */
-static int open_port(void) {
-  for (;;) {
-    DIR* ports = opendir("/sys/class/virtio-ports");
-    struct dirent* entry;
-    while (ports != NULL && (entry = readdir(ports)) != NULL) {
-      char path[300];
-      if (entry->d_name[0] == '.') continue;
-      snprintf(path, sizeof path, "/dev/%s", entry->d_name);
-      int fd = open(path, O_RDWR | O_CLOEXEC);
-      if (fd >= 0) {
-        closedir(ports);
-        return fd;
-      }
-    }
-    if (ports != NULL) closedir(ports);
-  }
 }
 
 static void write_all(int fd, const char* data, size_t size) {

@@ -5,30 +5,20 @@
  * A share is served for the control port: each byte that comes runs share_io in it. From a disk
  * python3 is run, which prints to the console.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bare.h"
+
 #define MODULES "/lib/modules/vmette/"
-
-static void power_off(void) {
-  reboot(RB_POWER_OFF);
-  _exit(0);
-}
-
-static void die(const char* what) {
-  fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
-  power_off();
-}
 
 static void insert(const char* name) {
   char path[128];
@@ -52,24 +42,6 @@ static void load(const char* wanted) {
     break;
   }
   if (list != NULL) fclose(list);
-}
-
-static int open_port(void) {
-  for (;;) {
-    DIR* ports = opendir("/sys/class/virtio-ports");
-    struct dirent* entry;
-    while (ports != NULL && (entry = readdir(ports)) != NULL) {
-      char path[300];
-      if (entry->d_name[0] == '.') continue;
-      snprintf(path, sizeof path, "/dev/%s", entry->d_name);
-      int fd = open(path, O_RDWR | O_CLOEXEC);
-      if (fd >= 0) {
-        closedir(ports);
-        return fd;
-      }
-    }
-    if (ports != NULL) closedir(ports);
-  }
 }
 
 static void serve_share(const char* type, const char* options) {

@@ -105,6 +105,9 @@ void check_combinations(const Arguments& arguments) {
     throw UsageError{
         "--scratch has no use with --rootfs-ro, which has no writable layer; drop one of them"};
   }
+  if (arguments.scratch_dir && !arguments.scratch) {
+    throw UsageError{"--scratch-dir says where a scratch disk is; add --scratch SIZE or drop it"};
+  }
   if (arguments.rootfs_ro && !arguments.rootfs) {
     throw UsageError{"--rootfs-ro needs a root; add --rootfs SPEC or drop it"};
   }

@@ -29,6 +29,7 @@ struct Arguments {
   bool rootfs_ro = false;
   bool switch_root = false;
   bool scratch = false;
+  bool scratch_dir = false;
   bool build_snapshot = false;
   bool resume_snapshot = false;
   bool exec = false;

@@ -169,7 +169,10 @@ constexpr Flag kFlags[] = {
      }},
     {"--scratch-dir", "PATH", "whose file system holds that disk (default /var/tmp)", Group::kRoot,
      Dash::kRefused,
-     [](Arguments& a, const Flag&, const std::string& v) { a.config.set_scratch_dir(v); }},
+     [](Arguments& a, const Flag&, const std::string& v) {
+       a.scratch_dir = true;
+       a.config.set_scratch_dir(v);
+     }},
     {"--offline", "", "never fetch a root over the network", Group::kRoot, Dash::kRefused,
      [](Arguments& a, const Flag&, const std::string&) { a.config.set_offline(true); }},
     {"--cache-dir", "PATH", "where fetched roots are kept (default ~/.cache/vmette)", Group::kRoot,

@@ -119,6 +119,7 @@ TEST_CASE("options that do not go together are a usage error with a way out") {
   check_usage_error({"--switch-root", "--rootfs-ro", "--rootfs", "/", "--", "true"},
                     {"--switch-root", "--rootfs-ro", "drop"});
   check_usage_error({"--scratch", "1G", "--rootfs-ro", "--rootfs", "/"}, {"--scratch", "drop"});
+  check_usage_error({"--scratch-dir", "/tmp"}, {"--scratch-dir", "add --scratch SIZE"});
   check_usage_error({"--build-snapshot", "a", "--resume-snapshot", "b", "--exec", "true"},
                     {"--build-snapshot", "--resume-snapshot"});
   check_usage_error({"--resume-snapshot", "a"}, {"needs a command", "--exec CMD"});

@@ -39,6 +39,21 @@ std::string find_in_path(const std::string& name) {
   }
 }
 
+std::string find_tool(const char* variable, const char* name,
+                      std::initializer_list<const char*> usual) {
+  const char* given = getenv(variable);  // NOLINT(concurrency-mt-unsafe): one thread
+  if (given != nullptr && *given != '\0') {
+    if (is_program(given)) return given;
+    throw Failure("not_found",
+                  fmt::format("{}: {} cannot be run: {}; give the full path of {}", variable, given,
+                              std::generic_category().message(errno), name));
+  }
+  std::string found = find_in_path(name);
+  for (const char* path : usual)
+    if (found.empty() && is_program(path)) found = path;
+  return found;
+}
+
 std::string find_qemu(const std::string& wanted, Arch arch) {
   const char* package = arch == Arch::kX86_64 ? "qemu-system-x86" : "qemu-system-arm";
   const std::string usual = fmt::format("qemu-system-{}", name_of(arch));

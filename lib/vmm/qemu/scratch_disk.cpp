@@ -82,19 +82,10 @@ ChildPlan mke2fs_plan(int disk, int output) {
 }  // namespace
 
 std::string find_mke2fs() {
-  const char* variable = getenv("VMETTE_MKE2FS");  // NOLINT(concurrency-mt-unsafe): one thread
-  if (variable != nullptr && *variable != '\0') {
-    if (is_program(variable)) return variable;
-    throw Failure("not_found",
-                  fmt::format("VMETTE_MKE2FS: {} cannot be run: {}; give the full path "
-                              "of mke2fs",
-                              variable, reason(errno)));
-  }
-  std::string found = find_in_path("mke2fs");
-  for (const char* usual :
-       {"/usr/sbin/mke2fs", "/sbin/mke2fs", "/opt/homebrew/opt/e2fsprogs/sbin/mke2fs",
-        "/usr/local/opt/e2fsprogs/sbin/mke2fs"})
-    if (found.empty() && is_program(usual)) found = usual;
+  std::string found =
+      find_tool("VMETTE_MKE2FS", "mke2fs",
+                {"/usr/sbin/mke2fs", "/sbin/mke2fs", "/opt/homebrew/opt/e2fsprogs/sbin/mke2fs",
+                 "/usr/local/opt/e2fsprogs/sbin/mke2fs"});
   if (found.empty())
     throw Failure("not_found",
                   "scratch_mib: the disk is formatted with mke2fs, which is not installed; install "

@@ -254,10 +254,6 @@ void Supervisor::create(const Request& request) {
   if (!machine.initramfs.empty()) check_initramfs(machine.initramfs);
   plan_.program = find_qemu(machine.qemu, machine.arch);
   plan_.accel = choose_accel(machine.accel, machine.arch);
-  std::optional<uint32_t> tsc_khz;
-  if (plan_.accel.accel == Accel::kTcg && machine.arch == Arch::kX86_64)
-    tsc_khz = host_tick_khz(start_);
-  plan_.cmdline = kernel_cmdline(machine.cmdline, machine.arch, plan_.accel.accel, tsc_khz);
   disk_claims_.clear();
   disk_claims_ = claim_disks(machine.disks);
   if (!machine.scratch) return start_hypervisor({});
@@ -286,6 +282,11 @@ void Supervisor::check_scratch() {
 
 void Supervisor::start_hypervisor(UniqueFd scratch) {
   const Machine& machine = machine_;
+  // The counter is measured over some milliseconds, in which mke2fs has done its work.
+  std::optional<uint32_t> tsc_khz;
+  if (plan_.accel.accel == Accel::kTcg && machine.arch == Arch::kX86_64)
+    tsc_khz = host_tick_khz(start_);
+  plan_.cmdline = kernel_cmdline(machine.cmdline, machine.arch, plan_.accel.accel, tsc_khz);
   Attachments attached;
   attached.scratch = std::move(scratch);
   if (!machine.shares.empty())

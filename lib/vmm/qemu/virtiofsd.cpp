@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cstdlib>
-#include <initializer_list>
 
 #include "vmm/qemu/failure.h"
 #include "vmm/qemu/program.h"
@@ -46,15 +44,9 @@ const char* cache_of(const Share& share) {
 }  // namespace
 
 std::string find_virtiofsd() {
-  const char* variable = getenv("VMETTE_VIRTIOFSD");  // NOLINT(concurrency-mt-unsafe): one thread
-  if (variable != nullptr && *variable != '\0') {
-    if (is_program(variable)) return variable;
-    throw Failure("not_found", fmt::format("VMETTE_VIRTIOFSD: {} cannot be run", variable));
-  }
-  std::string found = find_in_path("virtiofsd");
-  for (const char* usual :
-       {"/usr/libexec/virtiofsd", "/usr/lib/virtiofsd", "/usr/lib/qemu/virtiofsd"})
-    if (found.empty() && is_program(usual)) found = usual;
+  std::string found =
+      find_tool("VMETTE_VIRTIOFSD", "virtiofsd",
+                {"/usr/libexec/virtiofsd", "/usr/lib/virtiofsd", "/usr/lib/qemu/virtiofsd"});
   if (found.empty()) throw Failure("not_found", "virtiofsd is not installed");
   return found;
 }
