@@ -24,7 +24,7 @@ constexpr TypeRule kRules[] = {
     {"RESIZE", Type::kResize, false, true},     {"CLOSE", Type::kClose, false, true},
     {"CALL", Type::kCall, false, true},         {"RESULT", Type::kResult, true, false},
     {"QUIESCE", Type::kQuiesce, false, true},   {"QUIESCED", Type::kQuiesced, true, false},
-    {"WAKE", Type::kWake, false, true},
+    {"WAKE", Type::kWake, false, true},         {"THAW", Type::kThaw, false, true},
 };
 
 const TypeRule* find_rule(uint16_t type) {

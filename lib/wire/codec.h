@@ -44,9 +44,10 @@ enum class Type : uint16_t {
   kClose = 0x17,     // host -> guest, empty; flags: channel whose read end the host has closed
   kCall = 0x20,      // host -> guest, message: a map with "op"; opens the stream
   kResult = 0x21,    // guest -> host, message: a map; ends the call
-  kQuiesce = 0x30,   // host -> guest
-  kQuiesced = 0x31,  // guest -> host
-  kWake = 0x32,      // host -> guest
+  kQuiesce = 0x30,   // host -> guest, message: Quiesce; freezes the guest for a save
+  kQuiesced = 0x31,  // guest -> host, message: Quiesced; the guest's last word before a save
+  kWake = 0x32,      // host -> guest, message: Wake; answered by HELLO
+  kThaw = 0x33,      // host -> guest, empty: ends what a WAKE with `hold` has kept frozen
 };
 
 // Low byte of the flags of DATA, CREDIT and CLOSE.

@@ -21,6 +21,7 @@ void read(const Fields& in, Hello& out) {
   out.arch = in.text("arch");
   out.start_us = in.number<uint64_t>("start_us", 0);
   out.now_us = in.number<uint64_t>("now_us", 0);
+  out.nonce = in.text("nonce");
 }
 
 Root read_root(const json& map) {
@@ -34,6 +35,28 @@ Root read_root(const json& map) {
   return root;
 }
 
+std::vector<ShareSetup> read_shares(const Fields& in) {
+  std::vector<ShareSetup> list;
+  const json* shares = in.array("shares");
+  if (shares == nullptr) return list;
+  for (const json& item : *shares) {
+    const Fields share(item);
+    list.push_back({share.text("tag"), share.number<bool>("virtiofs", false), share.text("target"),
+                    share.number<bool>("read_only", false)});
+  }
+  return list;
+}
+
+json shares_json(const std::vector<ShareSetup>& list) {
+  json shares = json::array();
+  for (const ShareSetup& share : list)
+    shares.push_back({{"tag", share.tag},
+                      {"virtiofs", share.virtiofs},
+                      {"target", bytes(share.target)},
+                      {"read_only", share.read_only}});
+  return shares;
+}
+
 void read(const Fields& in, Setup& out) {
   out.generation = in.number<uint32_t>("generation", 0);
   out.hostname = in.text("hostname");
@@ -43,13 +66,7 @@ void read(const Fields& in, Setup& out) {
   out.switch_root = in.number<bool>("switch_root", false);
   out.ca_certs = in.text("ca_certs");
   if (const json* root = in.map("root")) out.root = read_root(*root);
-  if (const json* shares = in.array("shares")) {
-    for (const json& item : *shares) {
-      const Fields share(item);
-      out.shares.push_back({share.text("tag"), share.number<bool>("virtiofs", false),
-                            share.text("target"), share.number<bool>("read_only", false)});
-    }
-  }
+  out.shares = read_shares(in);
   if (const json* disks = in.array("disks")) {
     for (const json& item : *disks) {
       const Fields disk(item);
@@ -127,6 +144,32 @@ void read(const Fields& in, WindowSize& out) {
 
 void read(const Fields& in, Shutdown& out) {
   out.grace_ms = in.number<uint32_t>("grace_ms", 0);
+}
+
+void read(const Fields& in, Quiesce& out) {
+  out.timeout_ms = in.number<uint32_t>("timeout_ms", 0);
+}
+
+void read(const Fields& in, Quiesced& out) {
+  out.frozen = in.number<uint64_t>("frozen", 0);
+}
+
+bool is_machine_id(const std::string& text) {
+  return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+void read(const Fields& in, Wake& out) {
+  out.restored = in.number<bool>("restored", false);
+  out.nonce = in.text("nonce");
+  out.realtime_ns = in.number<uint64_t>("realtime_ns", 0);
+  out.entropy = in.text("entropy");
+  out.hostname = in.text("hostname");
+  out.machine_id = in.text("machine_id");
+  if (!out.machine_id.empty() && !is_machine_id(out.machine_id))
+    throw std::runtime_error("field \"machine_id\" is not 32 lower-case hex digits");
+  out.env = in.env("env");
+  out.shares = read_shares(in);
+  out.hold = in.number<bool>("hold", false);
 }
 
 // One item's head: major type and argument. False when the bytes end or the form is not allowed.
@@ -219,24 +262,32 @@ template <>
 Decoded<Shutdown> decode(Bytes payload) {
   return decode_message<Shutdown>(payload, read);
 }
+template <>
+Decoded<Quiesce> decode(Bytes payload) {
+  return decode_message<Quiesce>(payload, read);
+}
+template <>
+Decoded<Quiesced> decode(Bytes payload) {
+  return decode_message<Quiesced>(payload, read);
+}
+template <>
+Decoded<Wake> decode(Bytes payload) {
+  return decode_message<Wake>(payload, read);
+}
 
 std::string encode(const Hello& in) {
-  return pack({{"generation", in.generation},
-               {"oldest", in.oldest_generation},
-               {"agent", in.agent_version},
-               {"kernel", in.kernel_release},
-               {"arch", in.arch},
-               {"start_us", in.start_us},
-               {"now_us", in.now_us}});
+  json map = {{"generation", in.generation},
+              {"oldest", in.oldest_generation},
+              {"agent", in.agent_version},
+              {"kernel", in.kernel_release},
+              {"arch", in.arch},
+              {"start_us", in.start_us},
+              {"now_us", in.now_us}};
+  if (!in.nonce.empty()) map["nonce"] = bytes(in.nonce);
+  return pack(map);
 }
 
 std::string encode(const Setup& in) {
-  json shares = json::array();
-  for (const ShareSetup& share : in.shares)
-    shares.push_back({{"tag", share.tag},
-                      {"virtiofs", share.virtiofs},
-                      {"target", bytes(share.target)},
-                      {"read_only", share.read_only}});
   json disks = json::array();
   for (const DiskSetup& disk : in.disks)
     disks.push_back({{"serial", disk.serial}, {"fstype", disk.fstype}});
@@ -250,7 +301,7 @@ std::string encode(const Setup& in) {
                 {"fstype", in.root.fstype},
                 {"upper", static_cast<uint8_t>(in.root.upper)},
                 {"upper_source", in.root.upper_source}}},
-              {"shares", std::move(shares)},
+              {"shares", shares_json(in.shares)},
               {"disks", std::move(disks)},
               {"env", env_json(in.env)},
               {"switch_root", in.switch_root}};
@@ -325,6 +376,27 @@ std::string encode(const WindowSize& in) {
 
 std::string encode(const Shutdown& in) {
   return pack({{"grace_ms", in.grace_ms}});
+}
+
+std::string encode(const Quiesce& in) {
+  return pack({{"timeout_ms", in.timeout_ms}});
+}
+
+std::string encode(const Quiesced& in) {
+  return pack({{"frozen", in.frozen}});
+}
+
+// Leaves out what has its default, as EXEC does.
+std::string encode(const Wake& in) {
+  json map = {
+      {"nonce", bytes(in.nonce)}, {"realtime_ns", in.realtime_ns}, {"entropy", bytes(in.entropy)}};
+  if (in.restored) map["restored"] = true;
+  if (!in.hostname.empty()) map["hostname"] = bytes(in.hostname);
+  if (!in.machine_id.empty()) map["machine_id"] = bytes(in.machine_id);
+  if (!in.env.empty()) map["env"] = env_json(in.env);
+  if (!in.shares.empty()) map["shares"] = shares_json(in.shares);
+  if (in.hold) map["hold"] = true;
+  return pack(map);
 }
 
 }  // namespace vmette::wire

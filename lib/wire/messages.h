@@ -23,6 +23,7 @@ struct Hello {
   std::string arch;
   uint64_t start_us = 0;  // guest uptime when the agent's main() began
   uint64_t now_us = 0;    // guest uptime when this message was written
+  std::string nonce;      // of the WAKE that this answers; empty at boot
 };
 
 enum class RootKind : uint8_t {
@@ -153,6 +154,30 @@ struct Shutdown {
   uint32_t grace_ms = 0;  // between SIGTERM and SIGKILL for what still runs; 0: kill at once
 };
 
+// Freezes every process but the agent, unmounts the shares and has everything sent that is on its
+// way. Answered by Quiesced, or by Failure on stream 0 with stage "quiesce": then all is as before.
+struct Quiesce {
+  uint32_t timeout_ms = 0;  // for freezing
+};
+
+struct Quiesced {
+  uint64_t frozen = 0;  // processes
+};
+
+// The first frame after Quiesced, on the same connection or on one to a copy of the machine.
+// Answered by Hello with the same nonce, or by Failure on stream 0 with stage "wake".
+struct Wake {
+  bool restored = false;  // the old connection and its streams are over
+  std::string nonce;
+  uint64_t realtime_ns = 0;
+  std::string entropy;             // credited to the kernel's pool, which is reseeded
+  std::string hostname;            // restored only
+  std::string machine_id;          // restored only: 32 lower-case hex digits, empty: stays
+  EnvList env;                     // restored only: the new base environment of every command
+  std::vector<ShareSetup> shares;  // what is mounted from now on
+  bool hold = false;               // what is frozen stays so until THAW
+};
+
 // A decoded message, or one line saying what is wrong with it.
 template <class T>
 struct Decoded {
@@ -172,6 +197,9 @@ std::string encode(const Exit&);
 std::string encode(const Signal&);
 std::string encode(const WindowSize&);
 std::string encode(const Shutdown&);
+std::string encode(const Quiesce&);
+std::string encode(const Quiesced&);
+std::string encode(const Wake&);
 
 template <class T>
 Decoded<T> decode(Bytes payload);

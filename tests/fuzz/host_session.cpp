@@ -102,7 +102,7 @@ class Play {
     const uint8_t start = script_.u8();
     open_session((start & 4) != 0);
     if ((start & 3) >= 1)
-      say(Type::kHello, 0, 0, wire::encode(wire::Hello{1, 1, "", "", "", 1, 2}));
+      say(Type::kHello, 0, 0, wire::encode(wire::Hello{1, 1, "", "", "", 1, 2, ""}));
     if ((start & 3) >= 2) say(Type::kReady, 0, 0, wire::encode(wire::Ready{3, {{"root", 3}}}));
     settle();
   }

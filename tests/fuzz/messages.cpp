@@ -74,6 +74,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   round_trip<wire::Signal>(payload);
   round_trip<wire::WindowSize>(payload);
   round_trip<wire::Shutdown>(payload);
+  round_trip<wire::Quiesce>(payload);
+  round_trip<wire::Quiesced>(payload);
+  round_trip<wire::Wake>(payload);
   round_trip<wire::Call>(payload);
   round_trip<wire::FileInfo>(payload);
   round_trip<wire::CallResult>(payload);

@@ -69,11 +69,25 @@ wire::Setup full_setup() {
   return setup;
 }
 
+wire::Wake full_wake() {
+  wire::Wake wake;
+  wake.restored = true;
+  wake.nonce = "nonce";
+  wake.realtime_ns = 1'700'000'000'000'000'000;
+  wake.entropy = std::string(64, '\x5a');
+  wake.hostname = "clone";
+  wake.machine_id = std::string(32, 'a');
+  wake.env = {{"A", "1"}};
+  wake.shares = full_setup().shares;
+  wake.hold = true;
+  return wake;
+}
+
 void messages() {
   const wire::Ready ready{5, {{"identity", 1}, {"root", 2}}};
   const wire::Exit exit{true, 9, true, 1, 2, 3, 4, 5, 6};
   const std::string whole = b({0});
-  put("messages", "hello", whole + encode(wire::Hello{1, 1, "0.1.0", "6.1.0", "x86_64", 1, 2}));
+  put("messages", "hello", whole + encode(wire::Hello{1, 1, "0.1.0", "6.1.0", "x86_64", 1, 2, ""}));
   put("messages", "setup", whole + encode(full_setup()));
   put("messages", "ready", whole + encode(ready));
   put("messages", "failure", whole + encode(wire::Failure{"exec", 2, "/x", "no such program"}));
@@ -83,6 +97,9 @@ void messages() {
   put("messages", "signal", whole + encode(wire::Signal{15, wire::SignalScope::kTree}));
   put("messages", "window_size", whole + encode(wire::WindowSize{1, 2}));
   put("messages", "shutdown", whole + encode(wire::Shutdown{500}));
+  put("messages", "quiesce", whole + encode(wire::Quiesce{500}));
+  put("messages", "quiesced", whole + encode(wire::Quiesced{3}));
+  put("messages", "wake", whole + encode(full_wake()));
   wire::Call call{"write", "/\xff", "/to", 127, 0644, 5, 6, 7, 8, -9};
   put("messages", "call", whole + encode(call));
   wire::FileInfo info{"\xff", 0120777, 1, 2, 3, 4, 5, 6, 7, -8, "target"};
@@ -93,7 +110,7 @@ void messages() {
   put("messages", "huge_list", whole + "\x9b\x7f\xff\xff\xff\xff\xff\xff\xff");
   put("messages", "indefinite", whole + "\xbf\x61\x61\x01\xff");
   const std::string guest =
-      frame(Type::kHello, 0, encode(wire::Hello{1, 1, "", "", "", 1, 2})) +
+      frame(Type::kHello, 0, encode(wire::Hello{1, 1, "", "", "", 1, 2, ""})) +
       frame(Type::kReady, 0, encode(ready)) +
       frame(Type::kStarted, 1, encode(wire::Started{7, 8})) +
       frame(Type::kData, 1, "out", wire::channel_flags(wire::Channel::kStdout, true)) +
@@ -172,7 +189,7 @@ void host_session() {
   const std::string run = b({2, kExec, 0x29, kStarted, 1});  // pipes for all three
   const std::string both_end = b({kData, 1, 1, 1, 0, 0, kData, 1, 2, 1, 0, 0});
   put_script("hello", b({0, kRaw}) + sized(frame(Type::kHello, 0,
-                                                 encode(wire::Hello{1, 1, "", "", "", 1, 2}))));
+                                                 encode(wire::Hello{1, 1, "", "", "", 1, 2, ""}))));
   put_script("ready",
              b({1, kRaw}) + sized(frame(Type::kReady, 0, encode(wire::Ready{5, {{"root", 2}}}))));
   put_script(

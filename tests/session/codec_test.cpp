@@ -29,11 +29,11 @@ namespace {
 
 using Status = Decoder::Status;
 
-constexpr Type kTypes[] = {Type::kHello,    Type::kSetup,    Type::kReady,  Type::kError,
-                           Type::kShutdown, Type::kBye,      Type::kExec,   Type::kStarted,
-                           Type::kData,     Type::kCredit,   Type::kExit,   Type::kClose,
-                           Type::kSignal,   Type::kCall,     Type::kResize, Type::kResult,
-                           Type::kWake,     Type::kQuiesced, Type::kQuiesce};
+constexpr Type kTypes[] = {Type::kHello,    Type::kSetup,    Type::kReady,   Type::kError,
+                           Type::kShutdown, Type::kBye,      Type::kExec,    Type::kStarted,
+                           Type::kData,     Type::kCredit,   Type::kExit,    Type::kClose,
+                           Type::kSignal,   Type::kCall,     Type::kResize,  Type::kResult,
+                           Type::kWake,     Type::kQuiesced, Type::kQuiesce, Type::kThaw};
 
 std::string frame(Type type, uint16_t flags, uint64_t stream, std::string_view payload) {
   std::string out;
@@ -178,7 +178,7 @@ TEST_CASE("each side may send its own types and no other") {
     from_host += host ? 1 : 0;
   }
   CHECK(from_guest == 10);
-  CHECK(from_host == 11);
+  CHECK(from_host == 12);
   CHECK(contains(error_of(Sender::kGuest, frame(Type::kExec, 0, 1, "")), "EXEC"));
   CHECK(contains(error_of(Sender::kHost, frame(Type::kHello, 0, 0, "")), "HELLO"));
   CHECK(contains(error_of(Sender::kGuest, header(0, 0x7f)), "0x007f"));

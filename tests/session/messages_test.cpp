@@ -86,14 +86,29 @@ wire::Exit full_exit() {
   return {true, 9, true, UINT64_MAX, 2, 3, 4, 5, 6};
 }
 
+wire::Wake full_wake() {
+  wire::Wake wake;
+  wake.restored = true;
+  wake.nonce = kBytes;
+  wake.realtime_ns = UINT64_MAX;
+  wake.entropy = kBytes;
+  wake.hostname = "clone";
+  wake.machine_id = "0123456789abcdef0123456789abcdef";
+  wake.env = {{"A", kBytes}};
+  wake.shares = full_setup().shares;
+  wake.hold = true;
+  return wake;
+}
+
 }  // namespace
 
 TEST_CASE("every message comes back with every field") {
-  const auto hello = through(wire::Hello{7, 2, "0.1", "6.1.0", "x86_64", 100, 200});
+  const auto hello = through(wire::Hello{7, 2, "0.1", "6.1.0", "x86_64", 100, 200, kBytes});
   CHECK(hello.generation == 7);
   CHECK(hello.oldest_generation == 2);
   CHECK(hello.arch == "x86_64");
   CHECK(hello.now_us == 200);
+  CHECK(hello.nonce == kBytes);
 
   const auto setup = through(full_setup());
   CHECK(setup.realtime_ns == UINT64_MAX);
@@ -128,6 +143,37 @@ TEST_CASE("every message comes back with every field") {
   CHECK(through(wire::Shutdown{UINT32_MAX}).grace_ms == UINT32_MAX);
 }
 
+TEST_CASE("the messages around a save come back with every field") {
+  CHECK(through(wire::Quiesce{UINT32_MAX}).timeout_ms == UINT32_MAX);
+  CHECK(through(wire::Quiesced{UINT64_MAX}).frozen == UINT64_MAX);
+  const auto wake = through(full_wake());
+  CHECK(wake.restored);
+  CHECK(wake.nonce == kBytes);
+  CHECK(wake.realtime_ns == UINT64_MAX);
+  CHECK(wake.entropy == kBytes);
+  CHECK(wake.hostname == "clone");
+  CHECK(wake.machine_id == full_wake().machine_id);
+  CHECK(wake.env == full_wake().env);
+  CHECK(wake.shares.at(0).target == kBytes);
+  CHECK(wake.shares.at(0).virtiofs);
+  CHECK(wake.hold);
+  const auto plain = through(wire::Wake{});
+  CHECK_FALSE(plain.restored);
+  CHECK_FALSE(plain.hold);
+}
+
+TEST_CASE("a machine ID that is not 32 lower-case hex digits is an error") {
+  const auto error = [](const char* id) {
+    return error_of<wire::Wake>(cbor({{"machine_id", id}}));
+  };
+  CHECK(error("").empty());
+  CHECK(error("0123456789abcdef0123456789abcdef").empty());
+  CHECK(contains(error("0123456789abcdef0123456789abcde"), "machine_id"));
+  CHECK(contains(error("0123456789abcdef0123456789abcdef0"), "machine_id"));
+  CHECK(contains(error("0123456789ABCDEF0123456789abcdef"), "machine_id"));
+  CHECK(contains(error("0123456789abcdef0123456789abcde\n"), "machine_id"));
+}
+
 TEST_CASE("a key that is missing or null means its default and an unknown one is ignored") {
   const std::string empty = cbor(json::object());
   CHECK(decode<wire::Setup>(view(empty)).value->root.upper == wire::UpperKind::kTmpfs);
@@ -153,7 +199,7 @@ TEST_CASE("a field of the wrong type is an error that names the field") {
       CHECK(contains(error, "\"" + key + "\""));
     }
   };
-  check(encode(wire::Hello{1, 1, "a", "k", "x", 1, 1}), error_of<wire::Hello>);
+  check(encode(wire::Hello{1, 1, "a", "k", "x", 1, 1, "n"}), error_of<wire::Hello>);
   check(encode(full_setup()), error_of<wire::Setup>);
   check(encode(wire::Ready{1, {{"a", 1}}}), error_of<wire::Ready>);
   check(encode(wire::Failure{"s", 2, "p", "m"}), error_of<wire::Failure>);
@@ -163,6 +209,9 @@ TEST_CASE("a field of the wrong type is an error that names the field") {
   check(encode(wire::Signal{1, wire::SignalScope::kTree}), error_of<wire::Signal>);
   check(encode(wire::WindowSize{1, 2}), error_of<wire::WindowSize>);
   check(encode(wire::Shutdown{1}), error_of<wire::Shutdown>);
+  check(encode(wire::Quiesce{1}), error_of<wire::Quiesce>);
+  check(encode(wire::Quiesced{1}), error_of<wire::Quiesced>);
+  check(encode(full_wake()), error_of<wire::Wake>);
 }
 
 TEST_CASE("a number that does not fit its field is an error") {
