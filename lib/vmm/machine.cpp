@@ -1,6 +1,7 @@
 #include "vmm/machine.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -169,30 +170,50 @@ Problem check_cmdline(const std::string& cmdline) {
   return std::nullopt;
 }
 
+Problem check_disk(const Disk& disk, size_t index, std::set<std::string>& serials) {
+  const auto field = [index](const char* key) { return fmt::format("disks[{}].{}", index, key); };
+  if (auto problem = check_path(field("path"), disk.path)) return problem;
+  if (auto problem = check_name(field("serial"), disk.serial, kMaxSerialBytes, serials))
+    return problem;
+  if (disk.copy_in.empty()) return std::nullopt;
+  if (auto problem = check_path(field("copy_in"), disk.copy_in)) return problem;
+  if (disk.read_only)
+    return fmt::format("{}: a read-only disk needs no copy; leave one of the two out",
+                       field("copy_in"));
+  return std::nullopt;
+}
+
+Problem check_scratch(const Scratch& scratch, bool restored, std::set<std::string>& serials) {
+  if (auto problem = check_path("scratch.directory", scratch.directory)) return problem;
+  if (auto problem = check_name("scratch.serial", scratch.serial, kMaxSerialBytes, serials))
+    return problem;
+  if (scratch.mib < kMinScratchMib || scratch.mib > kMaxScratchMib)
+    return fmt::format("scratch.mib: {} is out of range; use {} to {}", scratch.mib, kMinScratchMib,
+                       kMaxScratchMib);
+  if (restored && scratch.image.empty())
+    return "scratch.image: is missing; a machine that is restored goes on with its own disk";
+  return scratch.image.empty() ? std::nullopt : check_path("scratch.image", scratch.image);
+}
+
+Problem check_share(const Share& share, size_t index, bool can_be_saved,
+                    std::set<std::string>& tags) {
+  const std::string field = fmt::format("shares[{}].tag", index);
+  if (auto problem = check_name(field, share.tag, kMaxTagBytes, tags)) return problem;
+  if (can_be_saved && share.path.empty()) return std::nullopt;
+  return check_path(fmt::format("shares[{}].path", index), share.path);
+}
+
 Problem check_devices(const Machine& machine) {
   std::set<std::string> serials;
-  for (size_t i = 0; i < machine.disks.size(); ++i) {
-    const Disk& disk = machine.disks[i];
-    if (auto problem = check_path(fmt::format("disks[{}].path", i), disk.path)) return problem;
-    const std::string field = fmt::format("disks[{}].serial", i);
-    if (auto problem = check_name(field, disk.serial, kMaxSerialBytes, serials)) return problem;
-  }
-  if (machine.scratch) {
-    const Scratch& scratch = *machine.scratch;
-    if (auto problem = check_path("scratch.directory", scratch.directory)) return problem;
-    if (auto problem = check_name("scratch.serial", scratch.serial, kMaxSerialBytes, serials))
+  for (size_t i = 0; i < machine.disks.size(); ++i)
+    if (auto problem = check_disk(machine.disks[i], i, serials)) return problem;
+  if (machine.scratch)
+    if (auto problem = check_scratch(*machine.scratch, !machine.restore.empty(), serials))
       return problem;
-    if (scratch.mib < kMinScratchMib || scratch.mib > kMaxScratchMib)
-      return fmt::format("scratch.mib: {} is out of range; use {} to {}", scratch.mib,
-                         kMinScratchMib, kMaxScratchMib);
-  }
   std::set<std::string> tags;
-  for (size_t i = 0; i < machine.shares.size(); ++i) {
-    const Share& share = machine.shares[i];
-    const std::string field = fmt::format("shares[{}].tag", i);
-    if (auto problem = check_name(field, share.tag, kMaxTagBytes, tags)) return problem;
-    if (auto problem = check_path(fmt::format("shares[{}].path", i), share.path)) return problem;
-  }
+  for (size_t i = 0; i < machine.shares.size(); ++i)
+    if (auto problem = check_share(machine.shares[i], i, machine.can_be_saved(), tags))
+      return problem;
   const size_t count =
       machine.disks.size() + machine.shares.size() + (machine.scratch ? size_t{1} : 0);
   if (count > kDeviceLimit - 1)
@@ -257,13 +278,35 @@ Problem validate(const Machine& machine) {
   if (auto problem = check_range("memory_mib", machine.memory_mib, kMinMemoryMib, kMaxMemoryMib))
     return problem;
   if (auto problem = check_text("qemu", machine.qemu)) return problem;
+  if (!machine.restore.empty())
+    if (auto problem = check_path("restore", machine.restore)) return problem;
   return check_devices(machine);
+}
+
+Problem why_not_snapshottable(const Machine& machine) {
+  for (const Share& share : machine.shares)
+    if (share.transport == ShareTransport::kVirtiofs)
+      return fmt::format(
+          "share '{}': a machine with virtio-fs cannot be saved; let its transport be auto or 9p",
+          share.path);
+  for (const Disk& disk : machine.disks) {
+    struct stat info{};
+    if (!disk.read_only && stat(disk.path.c_str(), &info) == 0 && S_ISBLK(info.st_mode))
+      return fmt::format(
+          "disk '{}': a block device that the machine writes cannot be saved with it; attach it "
+          "read-only or use an image file",
+          disk.path);
+  }
+  return std::nullopt;
 }
 
 json to_json(const Machine& machine) {
   json disks = json::array();
   for (const Disk& disk : machine.disks)
-    disks.push_back({{"path", disk.path}, {"serial", disk.serial}, {"read_only", disk.read_only}});
+    disks.push_back({{"path", disk.path},
+                     {"serial", disk.serial},
+                     {"read_only", disk.read_only},
+                     {"copy_in", disk.copy_in}});
   json shares = json::array();
   for (const Share& share : machine.shares)
     shares.push_back({{"tag", share.tag},
@@ -271,16 +314,25 @@ json to_json(const Machine& machine) {
                       {"read_only", share.read_only},
                       {"transport", name_of(share.transport)},
                       {"stable", share.stable}});
-  json all = {{"version", machine.version},      {"parent_pid", machine.parent_pid},
-              {"arch", name_of(machine.arch)},   {"kernel", machine.kernel},
-              {"initramfs", machine.initramfs},  {"cmdline", machine.cmdline},
-              {"vcpus", machine.vcpus},          {"memory_mib", machine.memory_mib},
-              {"accel", name_of(machine.accel)}, {"qemu", machine.qemu},
-              {"disks", std::move(disks)},       {"shares", std::move(shares)}};
+  json all = {{"version", machine.version},
+              {"parent_pid", machine.parent_pid},
+              {"arch", name_of(machine.arch)},
+              {"kernel", machine.kernel},
+              {"initramfs", machine.initramfs},
+              {"cmdline", machine.cmdline},
+              {"vcpus", machine.vcpus},
+              {"memory_mib", machine.memory_mib},
+              {"accel", name_of(machine.accel)},
+              {"qemu", machine.qemu},
+              {"disks", std::move(disks)},
+              {"shares", std::move(shares)},
+              {"snapshottable", machine.snapshottable},
+              {"restore", machine.restore}};
   if (machine.scratch)
     all["scratch"] = {{"directory", machine.scratch->directory},
                       {"serial", machine.scratch->serial},
-                      {"mib", machine.scratch->mib}};
+                      {"mib", machine.scratch->mib},
+                      {"image", machine.scratch->image}};
   return all;
 }
 
@@ -303,11 +355,13 @@ Problem from_json(const json& fields, Machine& machine) {
     item.read("path", disk.path);
     item.read("serial", disk.serial);
     item.read("read_only", disk.read_only);
+    item.read("copy_in", disk.copy_in);
   });
   reader.read("scratch", machine.scratch, [](Reader& item, Scratch& scratch) {
     item.read("directory", scratch.directory);
     item.read("serial", scratch.serial);
     item.read("mib", scratch.mib);
+    item.read("image", scratch.image);
   });
   reader.read("shares", machine.shares, [](Reader& item, Share& share) {
     item.read("tag", share.tag);
@@ -316,6 +370,8 @@ Problem from_json(const json& fields, Machine& machine) {
     item.read("transport", share.transport, share_transport_named, "auto, virtiofs, 9p");
     item.read("stable", share.stable);
   });
+  reader.read("snapshottable", machine.snapshottable);
+  reader.read("restore", machine.restore);
   if (auto problem = reader.finish()) return problem;
   return validate(machine);
 }

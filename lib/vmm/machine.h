@@ -48,6 +48,9 @@ struct Disk {
   std::string path;
   std::string serial;
   bool read_only = false;
+  // A directory: the machine writes to a copy of the image there, which has no name and is gone
+  // with it. Empty: to the image itself.
+  std::string copy_in = {};
 
   bool operator==(const Disk&) const = default;
 };
@@ -57,6 +60,7 @@ struct Scratch {
   std::string directory;  // on the file system that pays for it
   std::string serial;
   uint64_t mib = 0;
+  std::string image = {};  // what it begins as a copy of, of `mib`; empty: an empty file system
 
   bool operator==(const Scratch&) const = default;
 };
@@ -75,6 +79,8 @@ std::optional<ShareTransport> share_transport_named(std::string_view name);
 // lives, so the guest may keep for ever what it has read.
 struct Share {
   std::string tag;
+  // Empty, in a machine that can be saved: reserved, an empty directory until a machine that is
+  // restored from the snapshot has another there.
   std::string path;
   bool read_only = false;
   ShareTransport transport = ShareTransport::kAuto;
@@ -97,13 +103,22 @@ struct Machine {
   std::vector<Disk> disks;
   std::optional<Scratch> scratch;
   std::vector<Share> shares;
+  bool snapshottable = false;  // can be saved
+  // Absolute path of a snapshot's directory, whose `ram` and `devices` the machine goes on from;
+  // empty: it boots. `cmdline` is then the whole line. Implies snapshottable.
+  std::string restore;
 
+  [[nodiscard]] bool can_be_saved() const { return snapshottable || !restore.empty(); }
   bool operator==(const Machine&) const = default;
 };
 
 // The first thing that is wrong with the machine, as one line that names the field, the value and
 // what would be right; nothing when all is well. Looks at no file.
 std::optional<std::string> validate(const Machine& machine);
+
+// Why the machine can never be saved, as one line that names the device and the way out; nothing
+// when it can, were it `snapshottable`. Looks at the disks to tell block devices from files.
+std::optional<std::string> why_not_snapshottable(const Machine& machine);
 
 // The fields of a `create` message. The machine must be valid: JSON holds UTF-8 only.
 nlohmann::json to_json(const Machine& machine);

@@ -22,10 +22,12 @@ Machine full_machine() {
   machine.memory_mib = 777;
   machine.accel = Accel::kTcg;
   machine.qemu = "/opt/qemu";
-  machine.disks = {{"/dev/sda", "root", true}, {"/tmp/b c", "scratch", false}};
-  machine.scratch = Scratch{"/var/tmp", "vmette-scratch", 8192};
+  machine.disks = {{"/dev/sda", "root", true}, {"/tmp/b c", "scratch", false, "/var/tmp"}};
+  machine.scratch = Scratch{"/var/tmp", "vmette-scratch", 8192, "/snap/scratch"};
   machine.shares = {{"src", "/home/a,b", true, ShareTransport::kVirtiofs, true},
                     {"out", "/", false, ShareTransport::k9p, false}};
+  machine.snapshottable = true;
+  machine.restore = "/snap";
   return machine;
 }
 
@@ -81,6 +83,10 @@ TEST_CASE("a field of the wrong type or kind is named") {
       {"/disks/0/readonly", true, "disks[0].readonly: unknown field"},
       {"/shares/1/path", nullptr, "shares[1].path: must be a string"},
       {"/shares/0/transport", "nfs", "shares[0].transport: \"nfs\" is none of auto, virtiofs, 9p"},
+      {"/snapshottable", 1, "snapshottable: must be true or false"},
+      {"/restore", true, "restore: must be a string"},
+      {"/disks/0/copy_in", 1, "disks[0].copy_in: must be a string"},
+      {"/scratch/image", 1, "scratch.image: must be a string"},
       {"/net", true, "net: unknown field"},
   }));
   CHECK(problem_with([&](json& fields) { fields[json::json_pointer(pointer)] = value; }) ==
@@ -122,7 +128,14 @@ TEST_CASE("a value that no machine can have is named with what would be right") 
       {"/shares/0/tag", "a/b",
        "shares[0].tag: \"a/b\" must be 1 to 31 printable ASCII characters without a slash"},
       {"/shares/1/tag", "src", "shares[1].tag: \"src\" is used twice; choose another"},
-      {"/shares/1/path", "", "shares[1].path: is missing; give an absolute path"},
+      {"/shares/1/path", "s", "shares[1].path: \"s\" is relative; give an absolute path"},
+      {"/restore", "snap", "restore: \"snap\" is relative; give an absolute path"},
+      {"/disks/1/copy_in", "tmp", "disks[1].copy_in: \"tmp\" is relative; give an absolute path"},
+      {"/disks/0/copy_in", "/tmp",
+       "disks[0].copy_in: a read-only disk needs no copy; leave one of the two out"},
+      {"/scratch/image", "i", "scratch.image: \"i\" is relative; give an absolute path"},
+      {"/scratch/image", "",
+       "scratch.image: is missing; a machine that is restored goes on with its own disk"},
   }));
   CHECK(problem_with([&](json& fields) { fields[json::json_pointer(pointer)] = value; }) ==
         problem);
@@ -149,6 +162,28 @@ TEST_CASE("22 disks and shares fit beside the control stream and 23 do not") {
   machine.scratch.reset();
   machine.shares.push_back({"one more", "/s", false});
   CHECK(validate(machine) == "disks, shares: 23 devices are too many; at most 22 fit");
+}
+
+TEST_CASE("a share without a directory is reserved in a machine that can be saved") {
+  Machine machine = full_machine();
+  machine.shares[1].path.clear();
+  CHECK_FALSE(validate(machine).has_value());
+  machine.restore.clear();
+  CHECK_FALSE(validate(machine).has_value());
+  machine.snapshottable = false;
+  CHECK(validate(machine) == "shares[1].path: is missing; give an absolute path");
+}
+
+TEST_CASE("a machine that cannot be saved is told by its device") {
+  Machine machine = full_machine();
+  machine.disks.clear();
+  CHECK(why_not_snapshottable(machine) ==
+        "share '/home/a,b': a machine with virtio-fs cannot be saved; let its transport be auto or "
+        "9p");
+  machine.shares[0].transport = ShareTransport::kAuto;
+  CHECK_FALSE(why_not_snapshottable(machine).has_value());
+  machine.disks = {{"/none", "a", false}, {"/dev/null", "b", false}};
+  CHECK_FALSE(why_not_snapshottable(machine).has_value());
 }
 
 TEST_CASE("what is no object is no machine") {
