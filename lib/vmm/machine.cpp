@@ -288,7 +288,7 @@ Problem why_not_snapshottable(const Machine& machine) {
     if (share.transport == ShareTransport::kVirtiofs)
       return fmt::format(
           "share '{}': a machine with virtio-fs cannot be saved; let its transport be auto or 9p",
-          share.path);
+          share.path.empty() ? share.tag : share.path);
   for (const Disk& disk : machine.disks) {
     struct stat info{};
     if (!disk.read_only && stat(disk.path.c_str(), &info) == 0 && S_ISBLK(info.st_mode))

@@ -157,7 +157,7 @@ TEST_CASE("22 disks and shares fit beside the control stream and 23 do not") {
     machine.shares.push_back({"s" + std::to_string(i), "/s", false});
   }
   CHECK_FALSE(validate(machine).has_value());
-  machine.scratch = Scratch{"/tmp", "scratch", 16};
+  machine.scratch = Scratch{"/tmp", "scratch", 16, "/image"};
   CHECK(validate(machine) == "disks, shares: 23 devices are too many; at most 22 fit");
   machine.scratch.reset();
   machine.shares.push_back({"one more", "/s", false});
