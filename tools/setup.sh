@@ -9,7 +9,7 @@ case $(uname -m) in
 esac
 
 build_packages="g++ binutils meson ninja-build pkg-config ccache python3 libboost-dev libfmt-dev
-  nlohmann-json3-dev libseccomp-dev $qemu_package qemu-system-common busybox-static"
+  nlohmann-json3-dev libseccomp-dev libssl-dev $qemu_package qemu-system-common busybox-static"
 test_packages="catch2 clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
   squashfs-tools erofs-utils e2fsprogs"
 
@@ -97,11 +97,11 @@ name_packages() {
   cat >&2 <<'END'
 This system has no apt-get. Please install these and start again:
   Fedora:   meson ninja-build gcc-c++ glibc-static libstdc++-static pkgconf-pkg-config python3 boost-devel
-            fmt-devel json-devel libseccomp-devel catch-devel squashfs-tools erofs-utils e2fsprogs busybox
+            fmt-devel json-devel libseccomp-devel openssl-devel catch-devel squashfs-tools erofs-utils e2fsprogs busybox
             dpkg qemu-system-x86-core
-  Arch:     meson ninja gcc pkgconf python boost fmt nlohmann-json libseccomp catch2 squashfs-tools
+  Arch:     meson ninja gcc pkgconf python boost fmt nlohmann-json libseccomp openssl catch2 squashfs-tools
             erofs-utils e2fsprogs busybox dpkg qemu-system-x86
-  Homebrew: meson ninja pkgconf python boost fmt nlohmann-json catch2 qemu
+  Homebrew: meson ninja pkgconf python boost fmt nlohmann-json openssl catch2 qemu
 The guest's kernel comes from a Debian package; give its file with -Dkernel_package=FILE.deb
 (docs/guest-assets.md), or build without the guest's boot files with -Dguest=false.
 END

@@ -51,6 +51,11 @@ enum {
   /** A file operation failed in the guest; the message names the path, vmette_error_errno() says
    * why. */
   VMETTE_E_FILE = 19,
+  /** A snapshot cannot be resumed here; the message names the snapshot, the field that does not
+   * match, both values and the remedy. */
+  VMETTE_E_RESTORE_FAILED = 20,
+  /** A machine could not be saved, or there is no snapshot at that path. */
+  VMETTE_E_SNAPSHOT = 21,
 };
 
 /** The error's code, one of VMETTE_E_*. */

@@ -37,6 +37,8 @@ enum class ErrorCode : vmette_code {
   kProvider = VMETTE_E_PROVIDER,
   kCancelled = VMETTE_E_CANCELLED,
   kFile = VMETTE_E_FILE,
+  kRestoreFailed = VMETTE_E_RESTORE_FAILED,
+  kSnapshot = VMETTE_E_SNAPSHOT,
 };
 
 /// A deadline that never passes.

@@ -28,6 +28,8 @@ static_assert(static_cast<int32_t>(Code::kNetwork) == VMETTE_E_NETWORK);
 static_assert(static_cast<int32_t>(Code::kProvider) == VMETTE_E_PROVIDER);
 static_assert(static_cast<int32_t>(Code::kCancelled) == VMETTE_E_CANCELLED);
 static_assert(static_cast<int32_t>(Code::kFile) == VMETTE_E_FILE);
+static_assert(static_cast<int32_t>(Code::kRestoreFailed) == VMETTE_E_RESTORE_FAILED);
+static_assert(static_cast<int32_t>(Code::kSnapshot) == VMETTE_E_SNAPSHOT);
 
 // Never freed: what is returned when an error cannot be allocated.
 vmette_error& last_resort() {
@@ -71,8 +73,8 @@ const char* vmette_version(void) {
 
 vmette_error* vmette_error_new(vmette_code code, const char* message, int32_t errno_value) {
   if (message == nullptr) return null_argument(__func__, "message");
-  if (code < VMETTE_E_INVALID_ARGUMENT || code > VMETTE_E_FILE)
-    return bad_choice(__func__, "code", code, VMETTE_E_FILE);
+  if (code < VMETTE_E_INVALID_ARGUMENT || code > VMETTE_E_SNAPSHOT)
+    return bad_choice(__func__, "code", code, VMETTE_E_SNAPSHOT);
   return guarded([&]() -> vmette::core::Result<void> {
     return vmette::core::Error(static_cast<Code>(code), vmette::core::one_line(message), {},
                                errno_value);
@@ -147,6 +149,10 @@ const char* vmette_code_name(vmette_code code) {
       return "CANCELLED";
     case VMETTE_E_FILE:
       return "FILE";
+    case VMETTE_E_RESTORE_FAILED:
+      return "RESTORE_FAILED";
+    case VMETTE_E_SNAPSHOT:
+      return "SNAPSHOT";
     default:
       return "UNKNOWN";
   }

@@ -31,6 +31,8 @@ enum class Code : int32_t {
   kProvider = 17,
   kCancelled = 18,
   kFile = 19,
+  kRestoreFailed = 20,
+  kSnapshot = 21,
 };
 
 struct Error {

@@ -30,6 +30,8 @@ static void test_code_names(void) {
       {VMETTE_E_PROVIDER, "PROVIDER"},
       {VMETTE_E_CANCELLED, "CANCELLED"},
       {VMETTE_E_FILE, "FILE"},
+      {VMETTE_E_RESTORE_FAILED, "RESTORE_FAILED"},
+      {VMETTE_E_SNAPSHOT, "SNAPSHOT"},
   };
   for (size_t i = 0; i < sizeof kCodes / sizeof kCodes[0]; ++i) {
     CHECK(strcmp(vmette_code_name(kCodes[i].code), kCodes[i].name) == 0);
