@@ -21,7 +21,7 @@
  *    bytes, as the name says. A timeout of -1 waits for ever, 0 does not wait.
  * 8. The library prints nothing, installs no signal handler and never ends the process; only
  *    vmette_run() uses the terminal and signals, and puts both back. It waits for no child process
- *    that it did not start. Its thread takes no signals.
+ *    that it did not start. Its threads take no signals.
  * 9. After fork() without exec() a child must not use handles of its parent.
  * 10. Enum values and function signatures are stable within a soname.
  */
@@ -34,6 +34,7 @@
 #include <vmette/error.h>
 #include <vmette/file.h>
 #include <vmette/output.h>
+#include <vmette/pool.h>
 #include <vmette/process.h>
 #include <vmette/provider.h>
 #include <vmette/run.h>

@@ -21,6 +21,7 @@
 #include <vmette/error.hpp>
 #include <vmette/file.hpp>
 #include <vmette/output.hpp>
+#include <vmette/pool.hpp>
 #include <vmette/process.hpp>
 #include <vmette/provider.hpp>
 #include <vmette/run.hpp>

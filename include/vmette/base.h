@@ -44,6 +44,15 @@ typedef struct vmette_transfer vmette_transfer;
 /** How much of a directory tree was copied. */
 typedef struct vmette_copied vmette_copied;
 
+/** Machines that are kept ready. */
+typedef struct vmette_pool vmette_pool;
+/** How a pool is kept. */
+typedef struct vmette_pool_options vmette_pool_options;
+/** A place in a pool's queue. */
+typedef struct vmette_pool_request vmette_pool_request;
+/** How a pool was doing. */
+typedef struct vmette_pool_counts vmette_pool_counts;
+
 /** A directory or an image of the host that can be a root. */
 typedef struct vmette_rootfs_artifact vmette_rootfs_artifact;
 /** What a provider may ask for while it works. */

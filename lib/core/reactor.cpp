@@ -1,33 +1,16 @@
 #include "core/reactor.h"
 
-#include <pthread.h>
-
-#include <csignal>
 #include <exception>
 #include <mutex>
 #include <system_error>
 #include <utility>
 
+#include "core/quiet_thread.h"
+
 namespace vmette::core {
 
 Reactor::Reactor() : work_(boost::asio::make_work_guard(io_)) {
-  // The new thread inherits the mask, so that the host's signals never land on it.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    thread_ = std::thread([this] {
-#ifdef __linux__
-      pthread_setname_np(pthread_self(), "vmette");
-#endif
-      run();
-    });
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = quiet_thread("vmette", [this] { run(); });
 }
 
 void Reactor::run() {
