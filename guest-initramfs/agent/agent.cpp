@@ -7,7 +7,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "machine.h"
 #include "system.h"
@@ -41,6 +43,7 @@ Agent::Agent(UniqueFd port, Modules& modules, Uevents& devices, uint64_t start_u
       commands_({loop_, control_, root_, cgroups_, base_env_, null_.get(), nullptr}),
       calls_({loop_, control_, root_, nullptr}),
       power_off_(loop_, control_, root_),
+      stillness_(root_, cgroups_, modules_),
       children_(loop_, *this) {
   if (!null_) die("no /dev/null");
 }
@@ -52,14 +55,23 @@ void Agent::run() {
 }
 
 bool Agent::turn(bool busy) {
+  if (state_ == State::kStill) {
+    // What else has happened is heard of after WAKE.
+    port_loop_.turn(busy);
+    return control_.pump();
+  }
   loop_.turn(busy);
-  const bool more = control_.pump();
+  bool more = control_.pump();
+  if (state_ == State::kCalming) {
+    calm_down();
+    more = true;
+  }
   commands_.sweep();
   calls_.sweep();
   return more;
 }
 
-void Agent::greet() {
+void Agent::greet(const std::string& nonce) {
   wire::Hello hello;
   hello.generation = wire::kGeneration;
   hello.oldest_generation = wire::kOldestGeneration;
@@ -71,6 +83,7 @@ void Agent::greet() {
   }
   hello.start_us = start_us_;
   hello.now_us = uptime_us();
+  hello.nonce = nonce;
   control_.send(Type::kHello, 0, 0, encode(hello));
 }
 
@@ -78,6 +91,7 @@ void Agent::frame(const wire::Frame& frame) {
   if (state_ == State::kEnding) return;
   if (frame.type == Type::kShutdown) return shut_down(frame);
   if (state_ == State::kGreeted && frame.type == Type::kSetup) return set_up(frame);
+  if (state_ == State::kStill && frame.type == Type::kWake) return wake(frame);
   if (state_ != State::kReady || frame.type == Type::kSetup)
     return broken(wire::type_name(static_cast<uint16_t>(frame.type)) + " is not legal now");
   switch (frame.type) {
@@ -94,8 +108,12 @@ void Agent::frame(const wire::Frame& frame) {
       return;
     case Type::kCall:
       return call(frame);
+    case Type::kQuiesce:
+      return begin_calming(frame);
+    case Type::kThaw:
+      return thaw();
     default:
-      broken("this agent does not know " + wire::type_name(static_cast<uint16_t>(frame.type)));
+      broken(wire::type_name(static_cast<uint16_t>(frame.type)) + " is not legal now");
   }
 }
 
@@ -136,6 +154,7 @@ void Agent::apply(const wire::Setup& setup) {
   ready.steps.push_back({"identity", uptime_us()});
   root_ = set_up_root(setup, modules_, devices_, ready.steps);
   cgroups_.open(root_.cgroups.get());
+  stillness_.remember(setup);
   base_env_ = setup.env;
   state_ = State::kReady;
   ready.now_us = uptime_us();
@@ -190,6 +209,88 @@ void Agent::stream_frame(Command& command, const wire::Frame& frame) {
   }
 }
 
+void Agent::begin_calming(const wire::Frame& frame) {
+  const auto request = wire::decode<wire::Quiesce>(frame.payload);
+  if (!request.value) return broken("QUIESCE: " + request.error);
+  if (stillness_.frozen()) return broken("QUIESCE is not legal before THAW");
+  calm_by_us_ = uptime_us() + uint64_t{request.value->timeout_ms} * 1000;
+  state_ = State::kCalming;
+}
+
+void Agent::calm_down() {
+  wire::Quiesced message;
+  try {
+    message.frozen = stillness_.begin(calm_by_us_);
+  } catch (const SetupError& error) {
+    return give_up_calming(error.failure());
+  }
+  if (!say_all()) {
+    wire::Failure failure{"quiesce", ETIMEDOUT, "",
+                          "the host did not take in time what was on its way to it"};
+    try {
+      stillness_.give_up();
+    } catch (const SetupError& error) {
+      failure = error.failure();
+    }
+    return give_up_calming(std::move(failure));
+  }
+  if (state_ != State::kCalming) return;
+  state_ = State::kStill;
+  control_.send(Type::kQuiesced, 0, 0, encode(message));
+  control_.move_to(port_loop_);
+}
+
+void Agent::give_up_calming(wire::Failure failure) {
+  if (state_ == State::kCalming) state_ = State::kReady;
+  control_.send(Type::kError, 0, 0, encode(failure));
+}
+
+// Sends all that the frozen machine has for the host and may be sent. False when that takes too
+// long.
+bool Agent::say_all() {
+  commands_.look();
+  for (bool news = true; news || !control_.output().idle();) {
+    const uint64_t now = uptime_us();
+    const uint64_t left_ms = calm_by_us_ > now ? (calm_by_us_ - now + 999) / 1000 : 0;
+    if (!control_.flush(static_cast<int>(std::min<uint64_t>(left_ms, INT_MAX)))) return false;
+    news = loop_.turn(true);
+    commands_.sweep();
+    calls_.sweep();
+    if (state_ != State::kCalming) return true;
+  }
+  return true;
+}
+
+// In this order: what is said on the new connection begins with HELLO.
+void Agent::wake(const wire::Frame& frame) {
+  const auto request = wire::decode<wire::Wake>(frame.payload);
+  if (!request.value) return broken("WAKE: " + request.error);
+  control_.move_to(loop_);
+  try {
+    if (request.value->restored) disown();
+    stillness_.wake(*request.value);
+  } catch (const SetupError& error) {
+    state_ = State::kFailed;
+    return control_.send(Type::kError, 0, 0, encode(error.failure()));
+  }
+  if (request.value->restored) base_env_ = request.value->env;
+  state_ = State::kReady;
+  greet(request.value->nonce);
+  if (!request.value->hold) stillness_.thaw();
+}
+
+// The old connection and all of its streams are over.
+void Agent::disown() {
+  commands_.disown();
+  calls_.abandon();
+  last_stream_ = 0;
+}
+
+void Agent::thaw() {
+  if (!stillness_.frozen()) return broken("THAW is not legal without a WAKE that holds");
+  stillness_.thaw();
+}
+
 void Agent::shut_down(const wire::Frame& frame) {
   const auto request = wire::decode<wire::Shutdown>(frame.payload);
   if (!request.value) return broken("SHUTDOWN: " + request.error);
@@ -197,7 +298,10 @@ void Agent::shut_down(const wire::Frame& frame) {
 }
 
 void Agent::begin_power_off(uint32_t grace_ms) {
+  if (state_ == State::kStill) control_.move_to(loop_);
   state_ = State::kEnding;
+  // What is frozen could not act on a signal.
+  stillness_.thaw();
   calls_.abandon();
   power_off_.begin(grace_ms);
   // With no process there is no SIGCHLD to wait for.

@@ -15,6 +15,7 @@
 #include "modules.h"
 #include "power_off.h"
 #include "root_fs.h"
+#include "stillness.h"
 #include "uevents.h"
 #include "wire/codec.h"
 
@@ -30,13 +31,15 @@ class Agent final : private ControlStream::Peer {
 
   // What run() is made of, for tests: the first message, and one turn of the loop that waits only
   // when not `busy`. True when there is more to do at once.
-  void greet();
+  void greet(const std::string& nonce = {});
   bool turn(bool busy);
 
  private:
   enum class State : uint8_t {
     kGreeted,  // HELLO is sent, SETUP must come
     kReady,    // commands are served
+    kCalming,  // QUIESCE has come; it is followed when what has come with it is read
+    kStill,    // QUIESCED is sent; WAKE must come
     kFailed,   // set-up failed: only SHUTDOWN is legal
     kEnding,   // on the way to power-off; what the host still sends is ignored
   };
@@ -62,6 +65,13 @@ class Agent final : private ControlStream::Peer {
   void call(const wire::Frame& frame);
   void call_frame(OpenCall& call, const wire::Frame& frame);
   void stream_frame(Command& command, const wire::Frame& frame);
+  void begin_calming(const wire::Frame& frame);
+  void calm_down();
+  bool say_all();
+  void give_up_calming(wire::Failure failure);
+  void wake(const wire::Frame& frame);
+  void disown();
+  void thaw();
   void shut_down(const wire::Frame& frame);
   void begin_power_off(uint32_t grace_ms);
   void reap();
@@ -80,6 +90,9 @@ class Agent final : private ControlStream::Peer {
   Commands commands_;
   Calls calls_;
   PowerOff power_off_;
+  Stillness stillness_;
+  Loop port_loop_;  // watches the port alone, in state kStill
+  uint64_t calm_by_us_ = 0;
   Children children_;
   uint64_t last_stream_ = 0;
 };

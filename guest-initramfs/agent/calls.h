@@ -23,7 +23,7 @@ class Calls {
   OpenCall* find(uint64_t stream);
   // Forgets the calls that are over; between turns of the loop.
   void sweep();
-  // Forgets all of them, unanswered: the machine is about to be off.
+  // Forgets all of them, unanswered: the machine is about to be off, or the host has gone.
   void abandon();
 
  private:

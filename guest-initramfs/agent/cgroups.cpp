@@ -12,13 +12,13 @@
 #include <cstring>
 #include <functional>
 #include <string_view>
+#include <utility>
 
 #include "system.h"
 
 namespace vmette::agent {
 namespace {
 
-constexpr const char* kParent = "vmette";
 constexpr int kMaxDepth = 32;
 constexpr size_t kMaxMemberList = 1024 * 1024;
 
@@ -51,13 +51,22 @@ void append_members(int directory, const std::string& path, std::vector<pid_t>& 
 
 }  // namespace
 
-std::vector<pid_t> members(const Cgroup& group) {
+std::vector<pid_t> own_members(int directory) {
   std::vector<pid_t> pids;
-  append_members(group.directory.get(), "cgroup.procs", pids);
-  walk(group.directory.get(), 0, [&](int parent, const char* name) {
+  append_members(directory, "cgroup.procs", pids);
+  return pids;
+}
+
+std::vector<pid_t> members(int directory) {
+  std::vector<pid_t> pids = own_members(directory);
+  walk(directory, 0, [&](int parent, const char* name) {
     append_members(parent, std::string(name) + "/cgroup.procs", pids);
   });
   return pids;
+}
+
+std::vector<pid_t> members(const Cgroup& group) {
+  return members(group.directory.get());
 }
 
 bool kill_members(const Cgroup& group) {
@@ -76,8 +85,8 @@ void Cgroups::open(int root) {
   if (root < 0) return;
   // Without the memory controller groups still hold processes together.
   write_file(root, "cgroup.subtree_control", "+memory");
-  mkdirat(root, kParent, 0755);
-  parent_.reset(openat(root, kParent, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  mkdirat(root, kCommandGroups, 0755);
+  parent_.reset(openat(root, kCommandGroups, O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!parent_) return;
   write_file(parent_.get(), "cgroup.subtree_control", "+memory");
   changes_.reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
@@ -109,6 +118,15 @@ Cgroup Cgroups::take() {
 
 void Cgroups::retire(Cgroup group) {
   if (group.valid()) retired_.push_back(std::move(group));
+}
+
+void Cgroups::drop_changed_spares() {
+  note_changes();
+  for (Cgroup& group : std::exchange(spares_, {}))
+    if (as_new(group))
+      spares_.push_back(std::move(group));
+    else
+      retire(std::move(group));
 }
 
 void Cgroups::tidy() {

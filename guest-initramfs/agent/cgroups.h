@@ -14,6 +14,9 @@
 
 namespace vmette::agent {
 
+// Below the cgroup2 mount: the group that holds every command's.
+inline constexpr const char* kCommandGroups = "vmette";
+
 // A command's group; invalid where the kernel has no cgroup2. Give it back to Cgroups::retire.
 struct Cgroup {
   uint64_t number = 0;
@@ -25,6 +28,9 @@ struct Cgroup {
 
 // Every process in the group and in groups below it.
 std::vector<pid_t> members(const Cgroup& group);
+std::vector<pid_t> members(int directory);
+// Those in the group itself.
+std::vector<pid_t> own_members(int directory);
 // SIGKILL to all of them at once, new ones included. False where the kernel cannot.
 bool kill_members(const Cgroup& group);
 // True when the kernel has killed a process of the group because memory ran out.
@@ -41,6 +47,9 @@ class Cgroups {
 
   Cgroup take();
   void retire(Cgroup group);
+  // Takes groups that somebody has written to from those that wait to serve: a frozen one would
+  // keep the next command from starting.
+  void drop_changed_spares();
   // Keeps those of the retired groups that have emptied and are as new, removes a few others, and
   // sees to it that there is a next one; for idle moments.
   void tidy();

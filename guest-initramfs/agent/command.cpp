@@ -256,8 +256,20 @@ void Command::exited(int status, const rusage& usage) {
   exited_ = true;
   // What it has started and left behind reads to an end too.
   in_.end();
-  context_.control.send(wire::Type::kExit, 0, stream_, encode(message));
+  if (stream_ != 0) context_.control.send(wire::Type::kExit, 0, stream_, encode(message));
   report_when_over();
+}
+
+void Command::look() {
+  out_.look();
+  err_.look();
+}
+
+void Command::disown() {
+  stream_ = 0;
+  in_.disown();
+  out_.disown();
+  err_.disown();
 }
 
 void Command::output_ended() {
@@ -271,7 +283,7 @@ void Command::output_ended() {
 
 // Over: EXIT and every EOF that is due are on their way.
 void Command::report_when_over() {
-  if (!exited_ || !out_.ended() || !err_.ended()) return;
+  if (!over()) return;
   // Its frames may still come before the stream is forgotten.
   in_.fall_silent();
   context_.finished->push_back(stream_);

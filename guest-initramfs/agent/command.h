@@ -49,8 +49,14 @@ class Command final : private StreamOwner {
 
   // The leading process has been reaped: sends EXIT.
   void exited(int status, const rusage& usage);
+  // Has all output looked for that is there.
+  void look();
+  // The host that started it is gone: it lives on, and nothing is ever sent about it.
+  void disown();
+  [[nodiscard]] bool over() const { return exited_ && out_.ended() && err_.ended(); }
 
   [[nodiscard]] pid_t pid() const { return pid_; }
+  // 0 once it is disowned.
   [[nodiscard]] uint64_t stream() const { return stream_; }
 
  private:

@@ -42,9 +42,23 @@ bool Commands::reap() {
   }
 }
 
+void Commands::look() {
+  for (const auto& [stream, command] : by_stream_) command->look();
+}
+
+void Commands::disown() {
+  sweep();
+  for (auto& [stream, command] : by_stream_) {
+    command->disown();
+    disowned_.push_back(std::move(command));
+  }
+  by_stream_.clear();
+}
+
 void Commands::sweep() {
   if (finished_.empty()) return;
   for (const uint64_t stream : finished_) by_stream_.erase(stream);
+  std::erase_if(disowned_, [](const auto& command) { return command->over(); });
   finished_.clear();
   context_.cgroups.tidy();
 }

@@ -28,6 +28,12 @@ class Commands {
   // Collects every process that has ended, orphans included. True when none is left at all.
   bool reap();
 
+  // Has all output looked for that is there, reported or not.
+  void look();
+  // The host that started them is gone: they live on, and nothing is ever sent about them. Streams
+  // begin anew.
+  void disown();
+
   // Forgets the commands of which nothing is left to say; between turns of the loop, after output
   // has been written.
   void sweep();
@@ -37,6 +43,7 @@ class Commands {
   std::vector<uint64_t> finished_;
   std::unordered_map<uint64_t, std::unique_ptr<Command>> by_stream_;
   std::unordered_map<pid_t, Command*> by_pid_;  // running leading processes
+  std::vector<std::unique_ptr<Command>> disowned_;
 };
 
 }  // namespace vmette::agent

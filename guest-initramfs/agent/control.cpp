@@ -27,29 +27,42 @@ bool takes_pages(int port) {
 }  // namespace
 
 ControlStream::ControlStream(Loop& loop, UniqueFd port, Peer& peer)
-    : loop_(loop), port_(std::move(port)), peer_(peer) {
-  if (const int error = loop_.watch(port_.get(), EPOLLIN, *this); error != 0)
-    die("cannot watch the control port: " + error_text(error));
+    : loop_(&loop), port_(std::move(port)), peer_(peer) {
+  watch_port();
   if (takes_pages(port_.get())) output_.allow_moving();
+}
+
+void ControlStream::watch_port() {
+  if (const int error = loop_->watch(port_.get(), EPOLLIN, *this); error != 0)
+    die("cannot watch the control port: " + error_text(error));
+}
+
+// The new loop tells at once what the port is ready for; a hang-up begins its second anew.
+void ControlStream::move_to(Loop& loop) {
+  loop_->forget(port_.get(), *this);
+  loop_->clear_alarm(*this);
+  loop_ = &loop;
+  writable_ = true;
+  watch_port();
 }
 
 void ControlStream::ready(uint32_t events) {
   if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) readable_ = true;
   if (events & EPOLLOUT) {
     writable_ = true;
-    loop_.change(port_.get(), EPOLLIN, *this);
+    loop_->change(port_.get(), EPOLLIN, *this);
   }
   if (events & EPOLLHUP) {
     hung_up();
   } else {
     connected_ = true;
-    loop_.clear_alarm(*this);
+    loop_->clear_alarm(*this);
   }
 }
 
 // A virtio port reports a hang-up while no host is there, also before the first one came.
 void ControlStream::hung_up() {
-  if (connected_) loop_.set_alarm(*this, kLostAfterUs);
+  if (connected_) loop_->set_alarm(*this, kLostAfterUs);
 }
 
 void ControlStream::due() {
@@ -125,7 +138,7 @@ ssize_t ControlStream::put(const OutputQueue::Front& front) {
 // of the loop per write.
 void ControlStream::wait_writable() {
   writable_ = false;
-  loop_.change(port_.get(), EPOLLIN | EPOLLOUT, *this);
+  loop_->change(port_.get(), EPOLLIN | EPOLLOUT, *this);
 }
 
 bool ControlStream::flush(int timeout_ms) {

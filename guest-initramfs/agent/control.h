@@ -39,6 +39,8 @@ class ControlStream final : private Watcher, private Alarm {
 
   // Reads and writes what is possible now, bounded. True when there is more to do at once.
   bool pump();
+  // From now on `loop` watches the port and no other one does.
+  void move_to(Loop& loop);
   // From now on frames are left unread.
   void stop_reading() { reading_ = false; }
   // Waits until everything queued is written, at most `timeout_ms`. False when it is not.
@@ -58,7 +60,9 @@ class ControlStream final : private Watcher, private Alarm {
   ssize_t put(const OutputQueue::Front& front);
   void wait_writable();
 
-  Loop& loop_;
+  void watch_port();
+
+  Loop* loop_;
   UniqueFd port_;
   Peer& peer_;
   wire::Decoder decoder_{wire::Sender::kHost};

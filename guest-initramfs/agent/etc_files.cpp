@@ -40,12 +40,18 @@ std::vector<std::string_view> words_of(std::string_view line) {
   return words;
 }
 
+constexpr const char* kHosts = "/etc/hosts";
+constexpr const char* kHostname = "/etc/hostname";
+
 void warn(const char* path, int error) {
   if (error != 0) console(std::string("cannot write ") + path + ": " + error_text(error));
 }
 
+std::string own_line(std::string_view hostname) {
+  return "127.0.1.1 " + std::string(hostname) + '\n';
+}
+
 void write_hosts(RootFiles& files, const std::string& hostname) {
-  constexpr const char* kHosts = "/etc/hosts";
   const auto text = read_regular(kHosts);
   if (!text && errno != ENOENT) return warn(kHosts, errno);
   const std::string missing = missing_hosts(text.value_or(""), hostname);
@@ -75,14 +81,46 @@ std::string missing_hosts(std::string_view text, std::string_view hostname) {
   std::string missing;
   if (!localhost) missing += "127.0.0.1 localhost\n";
   if (!localhost6) missing += "::1 localhost\n";
-  if (!own) missing.append("127.0.1.1 ").append(hostname) += '\n';
+  if (!own) missing += own_line(hostname);
   return missing;
 }
 
 void write_host_names(RootFiles& files, const std::string& hostname) {
   mkdir("/etc", 0755);  // where the root has none
   write_hosts(files, hostname);
-  if (!hostname.empty()) warn("/etc/hostname", files.replace("/etc/hostname", hostname + "\n"));
+  if (!hostname.empty()) warn(kHostname, files.replace(kHostname, hostname + "\n"));
+}
+
+std::string renamed_hosts(std::string_view text, std::string_view old_name, std::string_view name) {
+  const std::string old_line = own_line(old_name);
+  std::string hosts;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, std::min(text.find('\n'), text.size() - 1) + 1);
+    text.remove_prefix(line.size());
+    if (line != old_line) hosts += line;
+  }
+  const std::string missing = missing_hosts(hosts, name);
+  if (!missing.empty() && !hosts.empty() && hosts.back() != '\n') hosts += '\n';
+  return hosts + missing;
+}
+
+void rename_host(RootFiles& files, const std::string& old_name, const std::string& name) {
+  const auto text = read_regular(kHosts);
+  if (text) {
+    const std::string hosts = renamed_hosts(*text, old_name, name);
+    if (hosts != *text) warn(kHosts, files.replace(kHosts, hosts));
+  } else if (errno != ENOENT) {
+    warn(kHosts, errno);
+  }
+  warn(kHostname, files.replace(kHostname, name + "\n"));
+}
+
+void replace_machine_id(RootFiles& files, const std::string& id) {
+  for (const char* path : {"/etc/machine-id", "/var/lib/dbus/machine-id"}) {
+    const auto text = read_regular(path);
+    // An empty one waits for a first boot.
+    if (text && !text->empty()) warn(path, files.replace(path, id + "\n"));
+  }
 }
 
 bool add_ca_certificates(RootFiles& files, const std::string& pem) {

@@ -136,6 +136,11 @@ void InputStream::fall_silent() {
   close();
 }
 
+void InputStream::disown() {
+  silent_ = true;
+  end();
+}
+
 void InputStream::close() {
   if (!fd_) return;
   loop_.forget(fd_.get(), *this);

@@ -31,6 +31,8 @@ class InputStream final : private Watcher {
   void end();
   // Nothing may be said about the stream any more: closes, and grants no credit.
   void fall_silent();
+  // The host that fed it is gone: as end(), and grants no credit.
+  void disown();
 
  private:
   void ready(uint32_t events) override;

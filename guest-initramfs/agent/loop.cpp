@@ -67,7 +67,7 @@ void Loop::deliver_alarms() {
   }
 }
 
-void Loop::turn(bool busy) {
+bool Loop::turn(bool busy) {
   epoll_event events[64];
   const int count = epoll_wait(epoll_.get(), events, 64, busy ? 0 : timeout_ms());
   if (count < 0 && errno != EINTR) die("epoll_wait: " + error_text(errno));
@@ -81,6 +81,7 @@ void Loop::turn(bool busy) {
   }
   batch_.clear();
   deliver_alarms();
+  return count > 0;
 }
 
 }  // namespace vmette::agent

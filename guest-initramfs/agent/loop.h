@@ -46,8 +46,9 @@ class Loop {
   void set_alarm(Alarm& alarm, uint64_t delay_us);
   void clear_alarm(const Alarm& alarm);
 
-  // Waits for the next event or alarm (not at all when `busy`) and delivers what there is.
-  void turn(bool busy);
+  // Waits for the next event or alarm (not at all when `busy`) and delivers what there is. True
+  // when there was an event.
+  bool turn(bool busy);
 
  private:
   struct Moment {

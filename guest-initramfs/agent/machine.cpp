@@ -45,6 +45,12 @@ void add_entropy(const std::string& bytes) {
     throw SetupError("entropy", errno, "/dev/urandom", "the kernel refused the entropy");
 }
 
+void reseed_random() {
+  const UniqueFd pool(open("/dev/urandom", O_WRONLY | O_CLOEXEC));
+  if (!pool || ioctl(pool.get(), RNDRESEEDCRNG) != 0)
+    throw SetupError("entropy", errno, "/dev/urandom", "the kernel did not reseed its generator");
+}
+
 void bring_up_loopback() {
   const UniqueFd any(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!any) return;

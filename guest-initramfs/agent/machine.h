@@ -12,6 +12,8 @@ void set_hostname(const std::string& name);
 void set_clock(uint64_t realtime_ns);
 // Credits every bit. Throws SetupError.
 void add_entropy(const std::string& bytes);
+// Whatever the kernel gives from now on comes of a new key. Throws SetupError.
+void reseed_random();
 // A kernel without network has none.
 void bring_up_loopback();
 

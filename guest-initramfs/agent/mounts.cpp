@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string_view>
 
 #include "system.h"
 
@@ -14,6 +15,14 @@ namespace vmette::agent {
 namespace {
 
 constexpr int kDiskTimeoutMs = 5000;
+// Types of virtio devices, as sysfs has them.
+constexpr std::string_view k9pDevice = "0x0009\n";
+constexpr std::string_view kVirtiofsDevice = "0x001a\n";
+
+void load_9p(Modules& modules) {
+  modules.load("9pnet_virtio");
+  modules.load("9p");
+}
 
 std::string find_disk(const std::string& serial) {
   DIR* disks = opendir("/sys/block");
@@ -65,6 +74,17 @@ int make_directories(const std::string& path, mode_t mode) {
   return S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
 }
 
+void load_share_modules(Modules& modules) {
+  DIR* devices = opendir("/sys/bus/virtio/devices");
+  if (devices == nullptr) return;
+  while (const dirent* entry = readdir(devices)) {
+    const auto id = read_file(dirfd(devices), (std::string(entry->d_name) + "/device").c_str());
+    if (id == k9pDevice) load_9p(modules);
+    if (id == kVirtiofsDevice) modules.load("virtiofs");
+  }
+  closedir(devices);
+}
+
 Mount host_share(Modules& modules, bool virtiofs, const std::string& tag, bool read_only,
                  bool cached) {
   Mount what;
@@ -75,8 +95,7 @@ Mount host_share(Modules& modules, bool virtiofs, const std::string& tag, bool r
     modules.load("virtiofs");
     return what;
   }
-  modules.load("9pnet_virtio");
-  modules.load("9p");
+  load_9p(modules);
   // The transport's limit.
   what.options = "trans=virtio,version=9p2000.L,msize=512000,cache=";
   // mmap keeps no names and no data but those that are mapped: what the host changes is seen.

@@ -33,6 +33,10 @@ int make_directories(const std::string& path, mode_t mode = 0755);
 Mount host_share(Modules& modules, bool virtiofs, const std::string& tag, bool read_only,
                  bool cached);
 
+// Loads what the machine's shares need, while the initramfs that has it is the root: also those
+// that are mounted only later.
+void load_share_modules(Modules& modules);
+
 // /dev path of the virtio-blk device with this serial; loads its module and waits for the device.
 // Throws SetupError of that stage.
 std::string disk_with_serial(const char* stage, const std::string& serial, Modules& modules,

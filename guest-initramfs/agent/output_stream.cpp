@@ -42,6 +42,17 @@ void OutputStream::close() {
   end();
 }
 
+void OutputStream::look() {
+  readable_ = true;
+  offer();
+}
+
+void OutputStream::disown() {
+  discard_ = true;
+  kept_.clear();
+  look();
+}
+
 void OutputStream::ready(uint32_t events) {
   readable_ = true;
   if (events & (EPOLLHUP | EPOLLERR)) hung_up_ = true;

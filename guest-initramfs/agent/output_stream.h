@@ -39,6 +39,10 @@ class OutputStream final : public Source, private Watcher {
   [[nodiscard]] bool grant(uint32_t bytes);
   // The host reads no more.
   void close();
+  // Has what is there looked for, reported or not.
+  void look();
+  // The host that read it is gone: what comes is read and dropped, and nothing is sent.
+  void disown();
 
   // True also for a stream that was never opened.
   [[nodiscard]] bool ended() const { return !fd_; }

@@ -79,10 +79,14 @@ void mount_scratch(const wire::Root& root) {
   }
 }
 
+std::string share_target(const wire::ShareSetup& share) {
+  return share.target.empty() ? "/mnt/" + share.tag : share.target;
+}
+
 void mount_shares(const std::vector<wire::ShareSetup>& shares, Modules& modules) {
   bool covered_mnt = false;
   for (const wire::ShareSetup& share : shares) {
-    const std::string target = share.target.empty() ? "/mnt/" + share.tag : share.target;
+    const std::string target = share_target(share);
     if (target[0] != '/')
       throw SetupError("share", EINVAL, target, "a share's target must be an absolute path");
     Mount what = host_share(modules, share.virtiofs, share.tag, share.read_only, false);

@@ -1,6 +1,7 @@
 // What programs expect to find mounted in a root. All paths are seen from the agent's current root.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -16,7 +17,10 @@ void mount_kernel_file_systems();
 // what a root has there is of another machine; /tmp in memory where the root is read-only.
 void mount_scratch(const wire::Root& root);
 
-// Mounts each share at its target, by default /mnt/<tag>. In a read-only root a missing target
+// Where a share is mounted, by default /mnt/<tag>.
+std::string share_target(const wire::ShareSetup& share);
+
+// Mounts each share at its target. In a read-only root a missing target
 // below /mnt is created in a small tmpfs that hides /mnt. Throws SetupError of stage "share".
 void mount_shares(const std::vector<wire::ShareSetup>& shares, Modules& modules);
 

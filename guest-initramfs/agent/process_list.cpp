@@ -12,6 +12,15 @@
 namespace vmette::agent {
 namespace {
 
+constexpr uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD
+
+std::string_view take_word(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  const std::string_view word = text.substr(0, text.find(' '));
+  text.remove_prefix(word.size());
+  return word;
+}
+
 pid_t take_number(std::string_view& text) {
   pid_t value = 0;
   text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
@@ -33,6 +42,24 @@ ProcessEntry parse_process(std::string_view stat) {
   entry.session = take_number(rest);
   entry.pid = take_number(stat);
   return entry;
+}
+
+// The flags are the sixth number behind the state.
+ProcessState parse_process_state(std::string_view stat) {
+  ProcessState process;
+  const size_t name_begin = stat.find('(');
+  const size_t name_end = stat.rfind(')');
+  if (name_begin >= name_end || name_end == std::string_view::npos) return process;
+  process.name = stat.substr(name_begin + 1, name_end - name_begin - 1);
+  std::string_view rest = stat.substr(name_end + 1);
+  const std::string_view state = take_word(rest);
+  if (!state.empty()) process.state = state[0];
+  for (int i = 0; i < 5; ++i) take_word(rest);
+  const std::string_view flags = take_word(rest);
+  uint64_t value = 0;
+  std::from_chars(flags.data(), flags.data() + flags.size(), value);
+  process.kernel_thread = (value & kKernelThread) != 0;
+  return process;
 }
 
 std::vector<pid_t> tree_of(const std::vector<ProcessEntry>& all, pid_t leader) {

@@ -13,7 +13,6 @@
 namespace vmette::agent {
 namespace {
 
-constexpr const char* kCopies = "/vmette/files";
 constexpr size_t kLargestFile = size_t{64} << 20;
 // A FIFO or a device in the place of a file must not hold the boot up.
 constexpr int kCarefully = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -50,17 +49,17 @@ std::string end_of(int fd, size_t count) {
 
 }  // namespace
 
-RootFiles::RootFiles(bool copies) {
+RootFiles::RootFiles(bool copies, const char* place) : place_(place) {
   if (!copies) return;
-  mkdir(kCopies, 0755);
-  if (mount("tmpfs", kCopies, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") == 0)
-    copies_.reset(open(kCopies, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  mkdir(place, 0755);
+  if (mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") == 0)
+    copies_.reset(open(place, O_PATH | O_DIRECTORY | O_CLOEXEC));
   else
-    console(std::string("cannot mount ") + kCopies + ": " + error_text(errno));
+    console(std::string("cannot mount ") + place + ": " + error_text(errno));
 }
 
 RootFiles::~RootFiles() {
-  if (copies_) umount2(kCopies, MNT_DETACH);
+  if (copies_) umount2(place_, MNT_DETACH);
 }
 
 int RootFiles::append(const std::string& path, std::string_view lines) {

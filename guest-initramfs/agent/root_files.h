@@ -15,7 +15,8 @@ namespace vmette::agent {
 // left: neither shows where the copies are.
 class RootFiles {
  public:
-  explicit RootFiles(bool copies);
+  // `place`: a directory of the agent's root that the copies may cover meanwhile.
+  explicit RootFiles(bool copies, const char* place = "/vmette/files");
   ~RootFiles();
   RootFiles(const RootFiles&) = delete;
   RootFiles& operator=(const RootFiles&) = delete;
@@ -29,6 +30,7 @@ class RootFiles {
  private:
   int cover(const std::string& path, int old, std::string_view content);
 
+  const char* place_;
   UniqueFd copies_;  // O_PATH
 };
 

@@ -136,6 +136,18 @@ void inside(const char* root, Work work) {
 
 }  // namespace
 
+InsideRoot::InsideRoot(const RootFs& root) {
+  if (!root.needs_chroot) return;
+  back_.reset(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!back_ || fchdir(root.directory.get()) != 0 || chroot(".") != 0)
+    die("cannot enter the commands' root: " + error_text(errno));
+}
+
+InsideRoot::~InsideRoot() {
+  if (back_ && (fchdir(back_.get()) != 0 || chroot(".") != 0))
+    die("cannot leave the commands' root");
+}
+
 RootFs set_up_root(const wire::Setup& setup, Modules& modules, Uevents& devices,
                    std::vector<wire::Step>& steps) {
   const auto step = [&](const char* name) { steps.push_back({name, uptime_us()}); };
@@ -159,6 +171,7 @@ RootFs set_up_root(const wire::Setup& setup, Modules& modules, Uevents& devices,
     if (!own) mount_cgroups();
     root.directory.reset(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   };
+  load_share_modules(modules);
   if (!setup.disks.empty()) {
     name_disks(setup.disks, modules, devices);
     step("disks");

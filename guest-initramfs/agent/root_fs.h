@@ -19,6 +19,18 @@ struct RootFs {
   UniqueFd cgroups;           // O_PATH, the cgroup2 mount; invalid where the kernel has none
 };
 
+// Where the commands' root is not the agent's, the agent is in there for this object's life.
+class InsideRoot {
+ public:
+  explicit InsideRoot(const RootFs& root);
+  ~InsideRoot();
+  InsideRoot(const InsideRoot&) = delete;
+  InsideRoot& operator=(const InsideRoot&) = delete;
+
+ private:
+  UniqueFd back_;  // O_PATH, invalid: nowhere to go back to
+};
+
 // Builds the root that `setup` asks for, mounts shares and the usual kernel file systems in it and,
 // with switch_root, makes it the agent's own root as well. Appends the steps it took. Throws
 // SetupError.

@@ -12,6 +12,7 @@
 #include "support/temp_dir.h"
 
 using vmette::agent::missing_hosts;
+using vmette::agent::renamed_hosts;
 using vmette::agent::RootFiles;
 using vmette_test::TempDir;
 
@@ -92,4 +93,18 @@ TEST_CASE("a file's content is replaced, and a missing file made") {
   CHECK(files.replace(dir / "missing", "new\n") == 0);
   CHECK(content(dir / "missing") == "new\n");
   CHECK(files.replace(dir / "no/directory", "x") == ENOENT);
+}
+
+TEST_CASE("a machine's new name takes the place of its old one in the hosts file") {
+  const std::string own = "127.0.0.1 localhost\n::1 localhost\n10.0.0.1 friend old\n";
+  CHECK(renamed_hosts(own + "127.0.1.1 old\n", "old", "new") == own + "127.0.1.1 new\n");
+  CHECK(renamed_hosts(own + "127.0.1.1 old\n127.0.1.1 other\n", "old", "new") ==
+        own + "127.0.1.1 other\n127.0.1.1 new\n");
+  // A line of somebody else's stays, and one that is there is not added again.
+  CHECK(renamed_hosts(own + "127.0.1.1 old alias\n", "old", "new") ==
+        own + "127.0.1.1 old alias\n127.0.1.1 new\n");
+  CHECK(renamed_hosts(own + "127.0.1.1 new\n", "old", "new") == own + "127.0.1.1 new\n");
+  CHECK(renamed_hosts(own + "127.0.1.1 old", "old", "new") ==
+        own + "127.0.1.1 old\n127.0.1.1 new\n");
+  CHECK(renamed_hosts("", "old", "new") == "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 new\n");
 }

@@ -29,3 +29,15 @@ TEST_CASE("a command's tree holds descendants and its session, not others") {
   std::sort(tree.begin(), tree.end());
   CHECK(tree == std::vector<pid_t>{10, 12, 13, 14});
 }
+
+TEST_CASE("what an error says of a process is read whatever its name contains") {
+  const ProcessState state = parse_process_state("42 (a) R 1 1 ) b) D 7 40 39 34816 -1 4194304 9");
+  CHECK(state.name == "a) R 1 1 ) b");
+  CHECK(state.state == 'D');
+  CHECK_FALSE(state.kernel_thread);
+  CHECK(parse_process_state("9 (kworker/0:1) I 2 0 0 0 -1 69238880 0").kernel_thread);
+  for (const char* line : {"", "42", "42 (sh", "42 sh)", ")("}) {
+    CHECK(parse_process_state(line).name.empty());
+    CHECK_FALSE(parse_process_state(line).kernel_thread);
+  }
+}

@@ -1,5 +1,6 @@
 // A command's streams over real pipes, with the test as the host at the other end of a socket.
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -372,4 +373,51 @@ TEST_CASE("input after EOF breaks the protocol") {
   Input input;
   REQUIRE(input.give(10, true));
   CHECK_FALSE(input.give(1));
+}
+
+TEST_CASE("output of a connection that is over is read and dropped, whatever the credit") {
+  Output output(GENERATE(false, true));
+  output.print(wire::kInitialCredit + 5000);
+  output.bench.settle();
+  CHECK(output.bench.data.size() == wire::kInitialCredit);
+  output.stream.disown();
+  output.bench.settle();
+  output.print(4 * wire::kInitialCredit);
+  output.bench.settle();
+  // Nobody is left waiting, and nothing was said.
+  pollfd writer{output.pipe.write_end.get(), POLLOUT, 0};
+  CHECK(poll(&writer, 1, 0) == 1);
+  output.pipe.write_end.reset();
+  output.bench.settle();
+  CHECK(output.bench.data.size() == wire::kInitialCredit);
+  CHECK_FALSE(output.bench.eof);
+  CHECK(output.bench.ended == 1);
+}
+
+TEST_CASE("output that no event has told of is found when it is looked for") {
+  Output output(true);
+  output.bench.settle();
+  output.print(5);
+  output.stream.look();
+  CHECK(output.bench.control().flush(0));
+  output.bench.settle();
+  CHECK(output.bench.data.size() == 5);
+}
+
+TEST_CASE("input of a connection that is over ends once what has come is read") {
+  Input input;
+  constexpr size_t kBeyondThePipe = 300'000;
+  REQUIRE(input.give(kBeyondThePipe));
+  input.bench.settle();
+  const uint64_t granted = input.bench.granted;
+  input.stream.disown();
+  bool closed = false;
+  size_t total = 0;
+  for (int i = 0; i < 100 && !closed; ++i) {
+    total += input.read_all(closed);
+    input.bench.settle();
+  }
+  CHECK(closed);
+  CHECK(total == kBeyondThePipe);
+  CHECK(input.bench.granted == granted);
 }

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "agent.h"
 #include "agent_machine.h"
@@ -51,7 +52,10 @@ enum class Step : uint8_t {
   kFailNext,  // the next command cannot be started
   kHearing,   // whether the host reads
   kCall,      // of the host again
-  kLast = kCall,
+  kQuiesce,
+  kWake,
+  kThaw,
+  kLast = kThaw,
 };
 
 // What the agent sends must be legal, whatever the host does. It follows both directions.
@@ -70,6 +74,7 @@ class AgentModel {
       auto status = host_.next(frame);
       for (; status == wire::Decoder::Status::kFrame; status = host_.next(frame)) {
         if (frame.type == Type::kCall && !vmette_fuzz::confined()) return taken;
+        if (!note_order(frame)) return taken;
         if (frame.type == Type::kCall && !streams_[frame.stream].asked)
           streams_[frame.stream].call = true;
         if (frame.type == Type::kExec || frame.type == Type::kCall)
@@ -98,6 +103,26 @@ class AgentModel {
   }
 
  private:
+  // What the host sends around a save. False: the agent would wait for too long for a host that
+  // does not read.
+  bool note_order(const wire::Frame& frame) {
+    if (frame.type == Type::kQuiesce) {
+      ordered_ = !asked_;
+      asked_ = true;
+      const auto message = wire::decode<wire::Quiesce>(frame.payload);
+      return !message.value || message.value->timeout_ms <= 1;
+    }
+    if (frame.type != Type::kWake) {
+      ordered_ = false;
+      return true;
+    }
+    const auto message = wire::decode<wire::Wake>(frame.payload);
+    if (!message.value || !message.value->restored || between_) return true;
+    between_ = true;
+    old_streams_ = std::exchange(streams_, {});
+    return true;
+  }
+
   struct Stream {
     bool asked = false;  // EXEC or CALL was sent
     bool call = false;
@@ -109,8 +134,14 @@ class AgentModel {
   };
 
   void take(const wire::Frame& frame) {
+    require(!quiet_ || !ordered_ || host_broken_ || frame.type == Type::kHello ||
+                frame.type == Type::kError,
+            "QUIESCED is the agent's last word until WAKE");
+    quiet_ = frame.type == Type::kQuiesced;
+    if (frame.type == Type::kHello) between_ = false;
+    if (frame.stream == 0 && frame.type != Type::kQuiesced) asked_ = false;
     if (frame.stream == 0) return;
-    Stream& stream = streams_[frame.stream];
+    Stream& stream = (between_ ? old_streams_ : streams_)[frame.stream];
     require(stream.asked, "the agent answers what was asked");
     if (stream.call) return take_of_call(stream, frame);
     switch (frame.type) {
@@ -170,6 +201,11 @@ class AgentModel {
   wire::Decoder agent_{wire::Sender::kGuest};
   bool host_broken_ = false;
   std::map<uint64_t, Stream> streams_;
+  std::map<uint64_t, Stream> old_streams_;  // of the connection before the WAKE of a restore
+  bool between_ = false;                    // that WAKE is sent and its HELLO not yet heard
+  bool quiet_ = false;                      // QUIESCED was heard last
+  bool asked_ = false;                      // QUIESCE was sent, and its end not yet heard
+  bool ordered_ = false;                    // since QUIESCE nothing but WAKE was sent
 };
 
 class Play {
@@ -193,7 +229,7 @@ class Play {
   void run() {
     while (!script_.over()) {
       const auto step = static_cast<Step>(script_.u8() % (static_cast<int>(Step::kLast) + 1));
-      if (step < Step::kPrint || step == Step::kCall) {
+      if (step < Step::kPrint || step >= Step::kCall) {
         host_step(step);
       } else if (step < Step::kFailNext) {
         command_step(step);
@@ -283,8 +319,23 @@ class Play {
     say(Type::kCall, 0, ++last_stream_, wire::encode(request));
   }
 
+  void wake() {
+    const uint8_t shape = script_.u8();
+    wire::Wake request;
+    request.restored = (shape & 1) != 0;
+    request.hold = (shape & 2) != 0;
+    request.nonce = "n";
+    request.env = {{"WOKEN", "1"}};
+    if ((shape & 4) != 0) request.shares = {{"tag", false, "/mnt/tag", false}};
+    if (request.restored) last_stream_ = 0;
+    say(Type::kWake, 0, 0, wire::encode(request));
+  }
+
   void host_step(Step step) {
     if (step == Step::kCall) return call();
+    if (step == Step::kQuiesce) return say(Type::kQuiesce, 0, 0, wire::encode(wire::Quiesce{1}));
+    if (step == Step::kThaw) return say(Type::kThaw, 0, 0, {});
+    if (step == Step::kWake) return wake();
     if (step == Step::kRaw) return say(script_.bytes());
     if (step == Step::kExec) return exec();
     const uint64_t stream = script_.u8();

@@ -9,15 +9,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "freezer.h"
+#include "identity.h"
 #include "machine.h"
 #include "modules.h"
 #include "power_off.h"
 #include "private_files.h"
 #include "root_fs.h"
 #include "script.h"
+#include "shares.h"
 #include "spawn.h"
 #include "system.h"
 #include "terminal.h"
@@ -132,6 +136,28 @@ RootFs set_up_root(const wire::Setup& setup, Modules&, Uevents&, std::vector<wir
 void set_hostname(const std::string&) {}
 void set_clock(uint64_t) {}
 void add_entropy(const std::string&) {}
+void reseed_random() {}
+void renew_identity(const RootFs&, const std::string&, const wire::Wake&) {}
+
+// A share of this name is in use, and cannot be mounted again.
+constexpr const char* kStubborn = "tag";
+
+bool has_stubborn(const std::vector<wire::ShareSetup>& shares) {
+  return std::ranges::any_of(shares, [](const auto& share) { return share.tag == kStubborn; });
+}
+
+void unmount_shares(const RootFs&, const std::vector<wire::ShareSetup>& shares, Modules&) {
+  if (has_stubborn(shares)) throw SetupError("quiesce", EBUSY, "/mnt", "in use");
+}
+void mount_shares_again(const RootFs&, const std::vector<wire::ShareSetup>& shares, Modules&) {
+  if (has_stubborn(shares)) throw SetupError("share", ENOENT, "/mnt", "not there");
+}
+
+uint64_t Freezer::freeze(uint64_t) {
+  return vmette_fuzz::machine().processes.size();
+}
+void Freezer::thaw() {}
+
 void bring_up_loopback() {}
 
 int set_terminal_modes(int, bool, bool) {

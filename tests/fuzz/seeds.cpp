@@ -280,7 +280,10 @@ enum Agent {
   aExit,
   aFailNext,
   aHearing,
-  aCall
+  aCall,
+  aQuiesce,
+  aWake,
+  aThaw
 };
 
 // Operations of a call, by number in agent.cpp. A path is an octal number, read from its end: 1 is
@@ -376,6 +379,21 @@ void agent() {
                                 b({aCall, oPack, 0, 1, 0}));
   put_script("call_read_endless",
              made + b({aHearing, 0, aCall, oRead, 0, 1, 0, aClose, 2, 1, aHearing, 1}));
+  put_script("quiesce",
+             run + b({aPrint, 0, 0, 9, 0, aQuiesce, aPrint, 0, 0, 9, 0, aWake, 0, aExit, 0, 1}));
+  put_script("quiesce_restored",
+             run + b({aPrint, 0,     0, 9,     0, aQuiesce, aPrint, 0, 0,     9, 0,      aWake,
+                      1,      aExec, 7, 0,     0, aPrint,   0,      0, 9,     0, aPrint, 1,
+                      0,      9,     0, aData, 1, 0,        3,      0, aExit, 0, 1}));
+  put_script("quiesce_hold", run + b({aQuiesce, aWake, 3, aExec, 7, 0, 0, aThaw, aThaw}));
+  put_script("quiesce_wake_fails", run + b({aQuiesce, aWake, 4, aShutdown, 1, 0}));
+  put_script("quiesce_deaf",
+             run + b({aHearing, 0,      aPrint, 0, 0,   255, 255,      aPrint,   0, 0,       255,
+                      255,      aPrint, 0,      0, 255, 255, aQuiesce, aHearing, 1, aQuiesce}));
+  put_script("quiesce_open_call", b({1, aCall, oWrite, 32 + 2, 1, 0, aData, 1, 0, 9, 0, aQuiesce,
+                                     aWake, 1, aCall, oList, 0, 0, 0}));
+  put_script("quiesce_shutdown", run + b({aQuiesce, aShutdown, 1, 0}));
+  put_script("wake_unasked", run + b({aWake, 1}));
   put_script("unknown_type", run + b({aFrame, 0, 0x30, 0, 0, 0, 0}));
 }
 
