@@ -157,7 +157,7 @@ struct Shutdown {
 // Freezes every process but the agent, unmounts the shares and has everything sent that is on its
 // way. Answered by Quiesced, or by Failure on stream 0 with stage "quiesce": then all is as before.
 struct Quiesce {
-  uint32_t timeout_ms = 0;  // for freezing
+  uint32_t timeout_ms = 0;  // until Quiesced
 };
 
 struct Quiesced {

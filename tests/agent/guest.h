@@ -72,6 +72,8 @@ class Guest {
   Helper& helper() { return helper_; }
   // Closed by the machine's end.
   [[nodiscard]] bool closed() const { return closed_; }
+  // Closes the host's end of the control stream.
+  void hang_up() { control_.reset(); }
   // Waits for the machine's end and returns its reason.
   std::string stopped();
 

@@ -115,17 +115,20 @@ TEST_CASE("what is frozen makes no progress until it is thawed, and new commands
   guest.run(
       "mkdir /sys/fs/cgroup/ice; sleep 1000 >/dev/null 2>&1 </dev/null & echo $! "
       ">/sys/fs/cgroup/ice/cgroup.procs; echo 1 >/sys/fs/cgroup/ice/cgroup.freeze");
+  // One that stands still already.
+  guest.run("sleep 1000 >/dev/null 2>&1 </dev/null & echo $! >/tmp/stopped; kill -STOP $!");
   const char* files[] = {"/tmp/group", "/tmp/left", "/tmp/root", "/tmp/own", "/tmp/deep"};
   for (const char* file : files) guest.until_true("[ -s " + std::string(file) + " ]");
   for (const bool again : {false, true}) {
     INFO("again: " << again);
     REQUIRE(guest.quiesce());
-    CHECK(guest.quiesced().frozen >= 6);
+    CHECK(guest.quiesced().frozen >= 7);
     REQUIRE(guest.wake(holding()));
     for (const char* file : files) check_still(guest, file);
     guest.send(Type::kThaw);
     for (const char* file : files) check_counts(guest, file);
     CHECK(guest.run("cat /sys/fs/cgroup/ice/cgroup.freeze") == "1");
+    CHECK(contains(guest.run("grep State /proc/$(cat /tmp/stopped)/status"), "T (stopped)"));
     CHECK(guest.run("cat /proc/$(cat /tmp/pid)/cgroup") == "0::/");
     CHECK(guest.run("ls /sys/fs/cgroup/vmette | grep -v '[0-9.]' || true").empty());
   }
@@ -265,6 +268,9 @@ TEST_CASE("a share in use refuses a save and names who uses it") {
        "mounted tmpfs at /mnt/one/sub"},
       {"mount --bind /mnt/one /tmp/bind", "umount /tmp/bind", "/tmp/bind",
        "mounted \"one\" there itself"},
+      {"insmod /lib/modules/vmette/loop.ko; dd if=/dev/zero of=/mnt/one/image bs=1k count=64; "
+       "losetup /dev/loop0 /mnt/one/image",
+       "losetup -d /dev/loop0", "/mnt/one", "the kernel needs it"},
       {"mount -t tmpfs none /mnt/two", "umount /mnt/two", "/mnt/two", "mounted tmpfs at /mnt/two"},
   };
   for (const Use& use : uses) {
@@ -368,6 +374,28 @@ TEST_CASE("a root that is an image has its own names and machine ID after a rest
           (read_only ? "read-only" : "writable"));
     CHECK(guest.run("cat /proc/self/comm") == "cat");
   }
+}
+
+TEST_CASE("a root that is a share cannot be saved, and a host that leaves a still guest ends it") {
+  const TemporaryFolder tree;
+  for (const char* name : {"bin", "proc", "sys", "dev", "tmp", "etc"})
+    tool({"mkdir", tree.path() + "/" + name});
+  tool({"cp", "/bin/busybox", tree.path() + "/bin/sh"});
+  {
+    Guest guest([&](Machine& machine, wire::Setup& setup) {
+      machine.shares.push_back({"root", tree.path(), true, vmette::vmm::ShareTransport::k9p});
+      setup.root.kind = wire::RootKind::kShare9p;
+      setup.root.source = "root";
+    });
+    check_busy(guest, "/", "the root is a directory of the host's");
+    CHECK(guest.run("echo alive") == "alive");
+  }
+  Guest guest;
+  guest.begin("sleep 1000");
+  REQUIRE(guest.quiesce());
+  guest.hang_up();
+  CHECK(guest.stopped() == "poweroff");
+  CHECK(contains(guest.helper().console(), "the host has gone"));
 }
 
 TEST_CASE("SHUTDOWN instead of WAKE, or before THAW, powers the machine off") {
