@@ -267,6 +267,38 @@ TEST_CASE("the scratch disk reaches QEMU as a descriptor, and its flushes go now
   CHECK(node["cache"]["no-flush"] == true);
 }
 
+TEST_CASE("a machine that is restored reaches QEMU with a private file for memory") {
+  Machine machine = small_machine();
+  machine.memory_mib = 300;
+  machine.disks = {{"/a", "a", true}, {"/b", "b", false}};
+  machine.scratch = Scratch{"/var/tmp", "s", 64, "/image"};
+  machine.shares = {{"t", ""}, {"u", "/u"}};
+  vmette::vmm::PassedFds fds{{}, 6, {-1, 7}, 8, 9};
+  const auto argv = qemu_argv(machine, "/q", Accel::kTcg, "", fds, {true, true, {}});
+  CHECK(has_pair(argv, "-incoming", "defer"));
+  CHECK(has_pair(argv, "-M", "microvm,acpi=on,memory-backend=ram"));
+  CHECK(has_pair(argv, "-object",
+                 "memory-backend-file,id=ram,size=300M,mem-path=/proc/self/fd/8,share=off"));
+  CHECK(has_pair(argv, "-add-fd", "fd=7,set=4"));
+  CHECK(has_pair(argv, "-fsdev",
+                 "local,id=share0,path=/proc/self/fd/9,security_model=none,multidevs=remap,"
+                 "readonly=on"));
+  CHECK(has_pair(argv, "-fsdev", "local,id=share1,path=/u,security_model=none,multidevs=remap"));
+
+  // The same devices with nothing behind them.
+  const auto twin = qemu_argv(machine, "/q", Accel::kTcg, "", fds, {false, true, {1, 2, 3}});
+  CHECK(has_pair(twin, "-object",
+                 "memory-backend-file,id=ram,size=300M,mem-path=/proc/self/fd/8,share=on"));
+  CHECK(std::ranges::count(twin, "-add-fd") == 1);  // the console's
+  const auto devices = [](const std::vector<std::string>& all) {
+    std::vector<std::string> found;
+    for (size_t i = 0; i + 1 < all.size(); ++i)
+      if (all[i] == "-device") found.push_back(all[i + 1]);
+    return found;
+  };
+  CHECK(devices(twin) == devices(argv));
+}
+
 TEST_CASE("QEMU's words about a lock become the disk that somebody else has") {
   const std::vector<vmette::vmm::Disk> disks = {{"/root]?", "vmette-root", true},
                                                 {"/a b/c", "x", false}};

@@ -23,7 +23,7 @@ const char* field_of(const Disk& disk) {
 // The kernel refuses O_EXCL for a device that is mounted, and while somebody has it so no mount.
 // O_NONBLOCK: a FIFO would wait for a writer.
 UniqueFd open_disk(const Disk& disk, bool claim) {
-  const int mode = disk.read_only ? O_RDONLY : O_RDWR;
+  const int mode = disk.read_only || !disk.copy_in.empty() ? O_RDONLY : O_RDWR;
   return UniqueFd(
       open(disk.path.c_str(), mode | (claim ? O_EXCL : 0) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
 }
@@ -40,6 +40,8 @@ UniqueFd check_disk(const Disk& disk) {
   if (stat(disk.path.c_str(), &info) != 0) throw refused("used", errno);
   const bool device = S_ISBLK(info.st_mode);
   if (!device && !S_ISREG(info.st_mode)) throw bad("is not a file; give a raw disk image");
+  if (device && !disk.copy_in.empty())
+    throw bad("is a block device, of which no copy is made; give an image file");
   const bool claim = device && !disk.read_only;
   UniqueFd file = open_disk(disk, claim);
   if (!file && errno == EBUSY)

@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "vmm/qemu/command_line.h"
 #include "vmm/qemu/confinement.h"
 #include "vmm/qemu/failure.h"
 
@@ -25,7 +24,10 @@ constexpr size_t kMaxStderrBytes = size_t{16} * 1024;
 constexpr size_t kMessageLines = 10;
 constexpr size_t kReadBytes = size_t{64} * 1024;
 constexpr int kFirstFd = 3;  // of a child's descriptors beside the standard ones
+constexpr const char* kStateFd = "state";
+constexpr int64_t kUnlimited = int64_t{1} << 40;  // bytes in a second
 
+using json = nlohmann::json;
 using FdPair = std::pair<UniqueFd, UniqueFd>;
 
 FdPair socket_pair() {
@@ -57,7 +59,7 @@ bool read_once(UniqueFd& fd, std::string& out) {
   return count > 0;
 }
 
-std::string text_at(const nlohmann::json& object, const char* key) {
+std::string text_at(const json& object, const char* key) {
   if (!object.is_object()) return {};
   const auto at = object.find(key);
   return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
@@ -81,7 +83,8 @@ std::string last_lines(std::string_view text) {
 }  // namespace
 
 Hypervisor::Hypervisor(const Machine& machine, const std::string& program, Accel accel,
-                       const std::string& cmdline, const Attachments& attached) {
+                       const std::string& cmdline, const Attachments& attached,
+                       const Beginning& beginning) {
   try {
     auto [qmp, qmp_far] = socket_pair();
     auto [control, control_far] = socket_pair();
@@ -99,25 +102,29 @@ Hypervisor::Hypervisor(const Machine& machine, const std::string& program, Accel
     PassedFds fds;
     for (const UniqueFd& socket : attached.share_sockets) fds.shares.push_back(pass(socket));
     fds.scratch = pass(attached.scratch);
-    plan.argv = qemu_argv(machine, program, accel, cmdline, fds);
+    for (const UniqueFd& disk : attached.disks) fds.disks.push_back(pass(disk));
+    fds.ram = pass(attached.ram);
+    fds.empty_directory = pass(attached.empty_directory);
+    plan.argv = qemu_argv(machine, program, accel, cmdline, fds, beginning);
     plan.before_exec = drop_capabilities;
     child_.emplace(plan);
     control_ = std::move(control);
     console_ = std::move(console);
     stderr_ = std::move(errors);
-    qmp_.emplace(std::move(qmp), [this](const std::string& name, const nlohmann::json& data) {
-      on_event(name, data);
-    });
+    qmp_.emplace(std::move(qmp),
+                 [this](const std::string& name, const json& data) { on_event(name, data); });
   } catch (const std::system_error& error) {
     throw Failure("hypervisor", fmt::format("cannot start QEMU: {}", error.what()));
   }
 }
 
-void Hypervisor::on_event(const std::string& name, const nlohmann::json& data) {
+void Hypervisor::on_event(const std::string& name, const json& data) {
   if (name == "STOP") {
-    qmp_->execute("query-status", [this](const std::string&, const nlohmann::json& value) {
+    qmp_->execute("query-status", [this](const std::string&, const json& value) {
       on_status(text_at(value, "status"));
     });
+  } else if (name == "MIGRATION") {
+    on_migration(text_at(data, "status"));
   } else if (name == "SHUTDOWN") {
     shutdown_reason_ = text_at(data, "reason");
   } else if (name == "BLOCK_IO_ERROR") {
@@ -134,6 +141,54 @@ void Hypervisor::on_status(const std::string& status) {
   if (status != "internal-error" && status != "io-error" && status != "guest-panicked") return;
   blame(fmt::format("QEMU stopped the machine: {}", status));
   kill();
+}
+
+void Hypervisor::write_state(UniqueFd pipe, bool with_memory, Moved done) {
+  // Nothing else wants the bandwidth. Failing it would only be slow.
+  qmp_->execute("migrate-set-parameters", {{"max-bandwidth", kUnlimited}},
+                [](const std::string&, const json&) {});
+  move_state("migrate", std::move(pipe), with_memory, std::move(done));
+}
+
+void Hypervisor::read_state(UniqueFd pipe, bool with_memory, Moved done) {
+  move_state("migrate-incoming", std::move(pipe), with_memory, std::move(done));
+}
+
+// The commands do not wait for each other: whichever fails first ends it.
+void Hypervisor::move_state(const char* command, UniqueFd pipe, bool with_memory, Moved done) {
+  moved_ = std::move(done);
+  const uint64_t move = ++moves_;
+  const auto check = [this, move](const std::string& error, const json&) {
+    if (!error.empty()) end_move(move, error);
+  };
+  const json capabilities = {{{"capability", "x-ignore-shared"}, {"state", !with_memory}},
+                             {{"capability", "events"}, {"state", true}}};
+  qmp_->execute("migrate-set-capabilities", {{"capabilities", capabilities}}, check);
+  std::vector<UniqueFd> fds;
+  fds.push_back(std::move(pipe));
+  qmp_->execute("getfd", {{"fdname", kStateFd}}, check, std::move(fds));
+  qmp_->execute(command, {{"uri", fmt::format("fd:{}", kStateFd)}},
+                [this, move](const std::string& error, const json&) {
+                  if (error.empty()) return;
+                  // The other end waits for its end.
+                  qmp_->execute("closefd", {{"fdname", kStateFd}},
+                                [](const std::string&, const json&) {});
+                  end_move(move, error);
+                });
+}
+
+void Hypervisor::on_migration(const std::string& status) {
+  if (status == "completed") return end_move(moves_, {});
+  if (status != "failed" && status != "cancelled") return;
+  qmp_->execute("query-migrate", [this, move = moves_](const std::string&, const json& value) {
+    const std::string words = text_at(value, "error-desc");
+    end_move(move, words.empty() ? "the transfer of its state failed" : words);
+  });
+}
+
+void Hypervisor::end_move(uint64_t move, const std::string& error) {
+  if (move != moves_) return;
+  if (const Moved done = std::exchange(moved_, nullptr)) done(error);
 }
 
 void Hypervisor::on_console() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
@@ -10,6 +11,7 @@
 #include "base/unique_fd.h"
 #include "vmm/machine.h"
 #include "vmm/qemu/child.h"
+#include "vmm/qemu/command_line.h"
 #include "vmm/qemu/console_log.h"
 #include "vmm/qemu/qmp.h"
 
@@ -26,6 +28,9 @@ struct Ending {
 struct Attachments {
   std::vector<UniqueFd> share_sockets;  // to the virtiofsd of each share; invalid over 9p
   UniqueFd scratch;                     // of a machine that has such a disk
+  std::vector<UniqueFd> disks;          // copies that stand for a disk's path; invalid for others
+  UniqueFd ram;                         // of a machine whose memory is a file
+  UniqueFd empty_directory;             // of a machine with reserved shares
 };
 
 // A disk that could not be read or written for the first time.
@@ -43,7 +48,8 @@ class Hypervisor {
   // Starts QEMU with the machine stopped before its first instruction. Throws Failure
   // hypervisor.
   Hypervisor(const Machine& machine, const std::string& program, Accel accel,
-             const std::string& cmdline, const Attachments& attached);
+             const std::string& cmdline, const Attachments& attached,
+             const Beginning& beginning = {});
 
   Hypervisor(Hypervisor&&) = delete;  // QMP's handlers point here
   Hypervisor& operator=(Hypervisor&&) = delete;
@@ -66,6 +72,15 @@ class Hypervisor {
     qmp_->on_ready();
     return !shutdown_reason_.empty();
   }
+  // Why QEMU's state did not travel; empty when it did.
+  using Moved = std::function<void(const std::string& error)>;
+  // Writes the state of the machine, whose vCPUs do not run, to a pipe: without the memory, which
+  // is a file, or `with_memory`. One at a time; `done` is called once, or never when QEMU ends
+  // first.
+  void write_state(UniqueFd pipe, bool with_memory, Moved done);
+  // Reads it; the vCPUs do not run afterwards. When it cannot, QEMU may end by itself.
+  void read_state(UniqueFd pipe, bool with_memory, Moved done);
+
   // What QEMU has told since the last call, once for each disk.
   std::vector<DiskTrouble> take_disk_troubles() { return std::exchange(disk_troubles_, {}); }
   // Becomes part of the ending's message.
@@ -77,6 +92,9 @@ class Hypervisor {
  private:
   void on_event(const std::string& name, const nlohmann::json& data);
   void on_status(const std::string& status);
+  void move_state(const char* command, UniqueFd pipe, bool with_memory, Moved done);
+  void on_migration(const std::string& status);
+  void end_move(uint64_t move, const std::string& error);
   [[nodiscard]] std::string reason_for(int status) const;
 
   std::optional<Child> child_;
@@ -89,6 +107,8 @@ class Hypervisor {
   std::set<std::string> troubled_;  // nodes
   std::vector<DiskTrouble> disk_troubles_;
   std::string shutdown_reason_;  // of QMP's SHUTDOWN event
+  Moved moved_;                  // while the state travels
+  uint64_t moves_ = 0;           // so far, this one counted
 };
 
 }  // namespace vmette::vmm

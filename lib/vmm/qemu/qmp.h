@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "vmm/line_channel.h"
 
@@ -24,18 +25,24 @@ class Qmp {
   [[nodiscard]] bool wants_write() const { return channel_.wants_write(); }
   [[nodiscard]] bool open() const { return open_; }
 
-  // `reply` is called from on_ready(), or never when QEMU ends first.
+  // `reply` is called from on_ready(), or never when QEMU ends first. `fds` go with the command.
   void execute(const char* command, Reply reply);
+  void execute(const char* command, const nlohmann::json& arguments, Reply reply,
+               std::vector<UniqueFd> fds = {});
+  // "7.2.22", once the first reply has come.
+  [[nodiscard]] const std::string& version() const { return version_; }
   // Sends and receives what it can and hands out replies and events.
   void on_ready();
 
  private:
   void dispatch(const std::string& line);
+  void read_version(const nlohmann::json& greeting);
 
   LineChannel channel_;
   Event on_event_;
   std::map<uint64_t, Reply> replies_;
   uint64_t last_id_ = 0;
+  std::string version_;
   bool open_ = true;
 };
 

@@ -10,7 +10,6 @@
 #include <system_error>
 #include <utility>
 
-#include "vmm/qemu/failure.h"
 #include "vmm/qemu/program.h"
 #include "vmm/qemu/tool.h"
 
@@ -25,25 +24,8 @@ constexpr const char* kFeatures =
     "none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,huge_file,"
     "large_file,sparse_super,uninit_bg";
 
-Failure bad_scratch(const Scratch& scratch, const std::string& what) {
-  return {"bad_scratch", fmt::format("scratch_mib: a disk of {} MiB in '{}': {}", scratch.mib,
-                                     scratch.directory, what)};
-}
-
 std::string reason(int error) {
   return std::generic_category().message(error);
-}
-
-// Not every file system has O_TMPFILE.
-UniqueFd unnamed_file(const std::string& directory) {
-#ifdef O_TMPFILE
-  UniqueFd file(open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600));
-  if (file || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) return file;
-#endif
-  std::string name = directory + "/.vmette-scratch-XXXXXX";
-  UniqueFd named(mkostemp(name.data(), O_CLOEXEC));
-  if (named) unlink(name.c_str());
-  return named;
 }
 
 UniqueFd sparse_file(const Scratch& scratch) {
@@ -80,6 +62,23 @@ ChildPlan mke2fs_plan(int disk, int output) {
 }
 
 }  // namespace
+
+Failure bad_scratch(const Scratch& scratch, const std::string& what) {
+  return {"bad_scratch", fmt::format("scratch_mib: a disk of {} MiB in '{}': {}", scratch.mib,
+                                     scratch.directory, what)};
+}
+
+// Not every file system has O_TMPFILE.
+UniqueFd unnamed_file(const std::string& directory) {
+#ifdef O_TMPFILE
+  UniqueFd file(open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600));
+  if (file || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) return file;
+#endif
+  std::string name = directory + "/.vmette-scratch-XXXXXX";
+  UniqueFd named(mkostemp(name.data(), O_CLOEXEC));
+  if (named) unlink(name.c_str());
+  return named;
+}
 
 std::string find_mke2fs() {
   std::string found =

@@ -6,6 +6,7 @@
 #include "base/unique_fd.h"
 #include "vmm/machine.h"
 #include "vmm/qemu/child.h"
+#include "vmm/qemu/failure.h"
 
 namespace vmette::vmm {
 
@@ -32,6 +33,12 @@ class ScratchDisk {
   std::optional<Child> mke2fs_;
   std::string words_;
 };
+
+// A file in the directory that is gone with its last descriptor; invalid with errno set when none
+// can be made.
+UniqueFd unnamed_file(const std::string& directory);
+// The code bad_scratch.
+Failure bad_scratch(const Scratch& scratch, const std::string& what);
 
 // VMETTE_MKE2FS, else mke2fs in PATH or where distributions put it. Throws Failure not_found.
 std::string find_mke2fs();

@@ -29,7 +29,7 @@ Signals::Signals() {
     throw std::system_error(errno, std::generic_category(), "pipe");
   struct sigaction action{};
   action.sa_handler = SIG_IGN;
-  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU})
+  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ})
     sigaction(number, &action, nullptr);
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART | SA_NOCLDSTOP;

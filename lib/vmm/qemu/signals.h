@@ -5,8 +5,8 @@
 namespace vmette::vmm {
 
 // Turns SIGCHLD and SIGTERM into bytes on a pipe that the event loop polls, and ignores what a
-// terminal or a closed pipe would send: this process ends when its machine's owner does, not when
-// somebody presses Ctrl-C. Once per process.
+// terminal, a closed pipe or a full file would send: this process ends when its machine's owner
+// does, not when somebody presses Ctrl-C. Once per process.
 class Signals {
  public:
   Signals();

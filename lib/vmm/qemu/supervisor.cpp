@@ -33,17 +33,6 @@ constexpr milliseconds kConsoleGather{5};
 // Between the end of a file server and that of the hypervisor, when the latter is the cause.
 constexpr milliseconds kLossGrace{500};
 
-Failure bad_request(const std::string& message) {
-  return {"bad_request", message};
-}
-
-std::string string_field(const json& body, const char* key) {
-  const auto at = body.find(key);
-  if (at == body.end()) return {};
-  if (!at->is_string()) throw bad_request(fmt::format("{}: must be a string", key));
-  return at->get<std::string>();
-}
-
 json share_kinds() {
   try {
     find_virtiofsd();
@@ -51,10 +40,6 @@ json share_kinds() {
   } catch (const Failure&) {
     return {"9p"};
   }
-}
-
-bool is_forced_stop(const Supervisor::Request& request) {
-  return request.op == "stop" && request.body.value("force", json()) == true;
 }
 
 }  // namespace
@@ -66,6 +51,9 @@ void Supervisor::run() {
   try {
     while (!done_) {
       turn();
+      check_preparations();
+      check_load();
+      check_save();
       send_console(false);
       send_disk_troubles();
       serve();
@@ -73,7 +61,9 @@ void Supervisor::run() {
   } catch (const std::exception& error) {
     give_up("helper", error.what());
   }
+  // In this order: the workers of a save end with the machine, and its directory after them.
   hypervisor_.reset();
+  save_.reset();
 }
 
 // One poll() and what it says.
@@ -113,6 +103,9 @@ std::vector<Supervisor::Watch> Supervisor::watches(bool gathering) {
   if (version_query_)
     add(version_query_->fd(), POLLIN, [this](short) { version_query_->on_output(); });
   if (scratch_) add(scratch_->output_fd(), POLLIN, [this](short) { scratch_->on_output(); });
+  if (copies_) add(copies_->fd(), POLLIN, [](short) {});
+  if (loader_) add(loader_->fd(), POLLIN, [](short) {});
+  if (save_) save_->watch(add);
   if (file_servers_)
     for (const auto& server : file_servers_->servers())
       if (server) add(server->stderr_fd(), POLLIN, [&server](short) { server->on_stderr(); });
@@ -181,8 +174,11 @@ void Supervisor::take_line(const std::string& line) {
     return refuse_as(id, "", bad_request("op: must be a string"));
   Request request{std::move(id), op->get<std::string>(), std::move(body)};
   // At once, whatever is still being answered.
-  if (hypervisor_ && is_forced_stop(request)) hypervisor_->kill();
-  if (scratch_ && is_forced_stop(request)) scratch_->kill();
+  if (is_forced_stop(request)) {
+    if (hypervisor_) hypervisor_->kill();
+    if (save_) save_->cancel();
+    kill_preparations();
+  }
   requests_.push_back(std::move(request));
 }
 
@@ -206,6 +202,7 @@ void Supervisor::handle(const Request& request) {
   if (request.op == "start") return start();
   if (request.op == "pause") return pause();
   if (request.op == "resume") return resume();
+  if (request.op == "save") return save(request);
   if (request.op == "stop") return stop(request);
   if (request.op == "console") {
     if (!hypervisor_) throw bad_request("console: there is no machine");
@@ -215,125 +212,30 @@ void Supervisor::handle(const Request& request) {
 }
 
 void Supervisor::capabilities(const Request& request) {
-  const std::string arch_name = string_field(request.body, "arch");
-  const std::string accel_name = string_field(request.body, "accel");
+  const std::string arch_name = text_field(request.body, "arch");
+  const std::string accel_name = text_field(request.body, "accel");
   const auto arch = arch_name.empty() ? host_arch() : arch_named(arch_name);
   const auto accel = accel_name.empty() ? Accel::kAuto : accel_named(accel_name);
   if (!arch) throw bad_request("arch: must be x86_64 or aarch64");
   if (!accel) throw bad_request("accel: must be auto, kvm or tcg");
-  const std::string program = find_qemu(string_field(request.body, "qemu"), *arch);
+  const std::string program = find_qemu(text_field(request.body, "qemu"), *arch);
   const AccelChoice choice = choose_accel(*accel, *arch);
+  std::optional<std::string> why_not;
+  if (const auto fields = request.body.find("machine"); fields != request.body.end()) {
+    Machine machine;
+    if (auto problem = from_json(*fields, machine)) throw bad_request("machine: " + *problem);
+    why_not = why_not_snapshottable(machine);
+  }
   active_->body = {{"hypervisor", "qemu"},
                    {"program", program},
                    {"arch", name_of(*arch)},
                    {"accel", name_of(choice.accel)},
                    {"accel_reason", choice.reason},
-                   {"snapshot", false},
-                   {"snapshot_reason", "This version does not save machines."},
+                   {"snapshot", !why_not},
+                   {"snapshot_reason", why_not.value_or("QEMU saves such machines.")},
                    {"share_kinds", share_kinds()},
                    {"device_limit", kDeviceLimit}};
   version_query_.emplace(program);
-}
-
-void Supervisor::create(const Request& request) {
-  if (state_ != State::kNone) throw bad_request("create: this helper has had its machine");
-  const std::string version = string_field(request.body, "version");
-  if (!version.empty() && version != VMETTE_VERSION)
-    throw Failure("version_mismatch",
-                  fmt::format("version: the library is {}, the helper {}; install one matched set",
-                              version, VMETTE_VERSION));
-  machine_ = {};
-  if (auto problem = from_json(request.body, machine_)) throw bad_request(*problem);
-  const Machine& machine = machine_;
-  parent_ = watch_parent(machine.parent_pid);
-  if (parent_.gone) {
-    done_ = true;
-    return;
-  }
-  check_kernel(machine.kernel, machine.arch);
-  if (!machine.initramfs.empty()) check_initramfs(machine.initramfs);
-  plan_.program = find_qemu(machine.qemu, machine.arch);
-  plan_.accel = choose_accel(machine.accel, machine.arch);
-  disk_claims_.clear();
-  disk_claims_ = claim_disks(machine.disks);
-  if (!machine.scratch) return start_hypervisor({});
-  scratch_.emplace(*machine.scratch);
-  state_ = State::kPreparing;
-  if (std::ranges::any_of(requests_, is_forced_stop)) scratch_->kill();
-}
-
-// Goes on with `create` once mke2fs has ended.
-void Supervisor::check_scratch() {
-  if (!scratch_) return;
-  try {
-    auto file = scratch_->finish();
-    if (!file) return;
-    scratch_.reset();
-    state_ = State::kNone;
-    start_hypervisor(std::move(*file));
-  } catch (const Failure& failure) {
-    scratch_.reset();
-    const bool stopped = std::ranges::any_of(requests_, is_forced_stop);
-    state_ = stopped ? State::kEnded : State::kNone;
-    refuse(stopped ? Failure("hypervisor", "the machine was stopped before QEMU was started")
-                   : failure);
-  }
-}
-
-void Supervisor::start_hypervisor(UniqueFd scratch) {
-  const Machine& machine = machine_;
-  // The counter is measured over some milliseconds, in which mke2fs has done its work.
-  std::optional<uint32_t> tsc_khz;
-  if (plan_.accel.accel == Accel::kTcg && machine.arch == Arch::kX86_64)
-    tsc_khz = host_tick_khz(start_);
-  plan_.cmdline = kernel_cmdline(machine.cmdline, machine.arch, plan_.accel.accel, tsc_khz);
-  Attachments attached;
-  attached.scratch = std::move(scratch);
-  if (!machine.shares.empty())
-    if (const int error = forbid_special_files(); error != 0)
-      throw Failure("hypervisor",
-                    fmt::format("shares: the system calls that make setuid files and device nodes "
-                                "cannot be forbidden (seccomp): {}",
-                                std::generic_category().message(error)));
-  file_servers_.emplace(machine.shares);
-  attached.share_sockets = file_servers_->take_sockets();
-  hypervisor_.emplace(machine, plan_.program, plan_.accel.accel, plan_.cmdline, attached);
-  state_ = State::kCreating;
-  // A forced stop that came before there was anything to kill.
-  if (std::ranges::any_of(requests_, is_forced_stop)) hypervisor_->kill();
-  hypervisor_->qmp().execute("qmp_capabilities", [this](const std::string& error, const json&) {
-    if (error.empty()) return created();
-    hypervisor_->kill();
-    refuse(Failure("hypervisor", error));
-  });
-}
-
-void Supervisor::created() {
-  state_ = State::kCreated;
-  std::vector<UniqueFd> fds;
-  fds.push_back(hypervisor_->take_control());
-  send({{"event", "channel"}}, std::move(fds));
-  answer({{"cmdline", plan_.cmdline},
-          {"accel", name_of(plan_.accel.accel)},
-          {"accel_reason", plan_.accel.reason},
-          {"shares", share_list()},
-          {"pid", hypervisor_->pid()}});
-}
-
-json Supervisor::share_list() const {
-  json list = json::array();
-  for (size_t i = 0; i < machine_.shares.size(); ++i) {
-    const ShareChoice& choice = file_servers_->choices()[i];
-    list.push_back({{"tag", machine_.shares[i].tag},
-                    {"transport", name_of(choice.transport)},
-                    {"reason", choice.reason}});
-  }
-  return list;
-}
-
-void Supervisor::start() {
-  if (state_ != State::kCreated) throw bad_request("start: there is no machine that waits for it");
-  command("cont", State::kRunning);
 }
 
 void Supervisor::pause() {
@@ -375,7 +277,7 @@ void Supervisor::check_children() {
       answer(about);
     }
   }
-  check_scratch();
+  check_preparations();
   if (!hypervisor_ || state_ == State::kEnded) return;
   if (const auto ending = hypervisor_->finish()) return machine_ended(*ending);
   check_file_servers();
@@ -402,14 +304,20 @@ void Supervisor::machine_ended(const Ending& ending) {
   loss_due_.reset();
   file_servers_.reset();
   disk_claims_.clear();
-  const bool waited_for = active_ && !version_query_;
+  // What has been written down can be completed without the machine.
+  if (save_ && save_->needs_machine()) save_.reset();
+  if (!save_) save_sources_ = {};
+  const bool waited_for = active_ && !version_query_ && !save_;
   if (waited_for && active_->op == "stop") {
     answer(json::object());
   } else if (waited_for) {
     std::string text = fmt::format("QEMU {}", ending.status);
     if (!ending.message.empty()) text += ": " + ending.message;
     const std::string in_use = disk_in_use(ending.message, machine_.disks);
-    refuse(in_use.empty() ? Failure("hypervisor", text) : Failure("disk_in_use", in_use));
+    if (loading_)
+      refuse_load(text);
+    else
+      refuse(in_use.empty() ? Failure("hypervisor", text) : Failure("disk_in_use", in_use));
   }
   // A machine whose `create` failed was never there.
   if (before == State::kCreating) return;

@@ -5,21 +5,28 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <list>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "vmm/line_channel.h"
-#include "vmm/qemu/accel.h"
+#include "vmm/qemu/disk_copies.h"
 #include "vmm/qemu/failure.h"
 #include "vmm/qemu/file_servers.h"
 #include "vmm/qemu/hypervisor.h"
+#include "vmm/qemu/launch_plan.h"
 #include "vmm/qemu/parent_watch.h"
+#include "vmm/qemu/request.h"
+#include "vmm/qemu/save.h"
+#include "vmm/qemu/save_directory.h"
 #include "vmm/qemu/scratch_disk.h"
 #include "vmm/qemu/signals.h"
+#include "vmm/qemu/snapshot_source.h"
 #include "vmm/qemu/tsc.h"
 #include "vmm/qemu/version_query.h"
+#include "vmm/qemu/worker.h"
 
 namespace vmette::vmm {
 
@@ -31,12 +38,6 @@ namespace vmette::vmm {
 // read, no further request is taken; console output is sent only into an empty queue.
 class Supervisor {
  public:
-  struct Request {
-    nlohmann::json id;
-    std::string op;
-    nlohmann::json body;
-  };
-
   // `start` is a reading of the counter as early as possible, see host_tick_khz().
   Supervisor(UniqueFd socket, const TickSample& start);
 
@@ -46,22 +47,16 @@ class Supervisor {
  private:
   using Clock = std::chrono::steady_clock;
 
-  // A machine's life goes down this list, kRunning and kPaused changing to and fro.
+  // A machine's life goes down this list, kRunning, kPaused and kSaving changing to and fro.
   enum class State {
     kNone,       // no machine yet
-    kPreparing,  // its scratch disk is made
+    kPreparing,  // its disks are made
     kCreating,   // QEMU starts and has not yet answered
     kCreated,    // stopped before its first instruction
     kRunning,
     kPaused,
-    kEnded,  // QEMU is gone
-  };
-
-  // What was decided about a machine before its QEMU is started.
-  struct Plan {
-    std::string program;
-    AccelChoice accel;
-    std::string cmdline;
+    kSaving,  // until the answer; it may run
+    kEnded,   // QEMU is gone
   };
 
   // One descriptor of the poll set and what to do when it is ready.
@@ -82,10 +77,18 @@ class Supervisor {
 
   void capabilities(const Request& request);
   void create(const Request& request);
-  void check_scratch();
-  void start_hypervisor(UniqueFd scratch);
+  void prepare_disks();
+  void kill_preparations();
+  void check_preparations();
+  void start_hypervisor();
+  void start_file_servers();
   void created();
   void start();
+  void load_snapshot();
+  void check_load();
+  void refuse_load(const std::string& why);
+  void save(const Request& request);
+  void check_save();
   void pause();
   void resume();
   void stop(const Request& request);
@@ -110,11 +113,21 @@ class Supervisor {
   ParentWatch parent_;
   State state_ = State::kNone;
   Machine machine_;
-  Plan plan_;
+  LaunchPlan plan_;
+  std::optional<uint32_t> tsc_khz_;
   std::optional<ScratchDisk> scratch_;       // while it is made
+  std::optional<DiskCopies> copies_;         // while they are made
+  Attachments attached_;                     // until QEMU has them
+  SnapshotSource source_;                    // what the machine is restored from
+  SaveSources save_sources_;                 // of a machine that can be saved
+  std::list<SaveDirectory> saved_;           // that may not have got their real names yet
   std::vector<UniqueFd> disk_claims_;        // until the machine ends
   std::optional<FileServers> file_servers_;  // ends after the hypervisor that uses it
   std::optional<Hypervisor> hypervisor_;
+  std::optional<Worker> loader_;  // feeds `devices` to QEMU
+  UniqueFd load_pipe_;            // what it writes to
+  bool loading_ = false;          // QEMU has not read it all
+  std::optional<Save> save_;
   std::optional<VersionQuery> version_query_;
   std::deque<Request> requests_;
   std::optional<Request> active_;  // begun and not yet answered
