@@ -53,15 +53,10 @@ std::string Guest::await(wire::Type type) {
   }
 }
 
-void Guest::set_up(const std::string& scratch) {
-  wire::Setup setup;
+void Guest::set_up(wire::Setup setup) {
   setup.generation = wire::kGeneration;
   setup.hostname = "guest";
   setup.entropy = std::string(32, 'e');
-  if (!scratch.empty()) {
-    setup.root.upper = wire::UpperKind::kDisk;
-    setup.root.upper_source = scratch;
-  }
   send_frame(control_.get(), wire::Type::kSetup, 0, wire::encode(setup));
   await(wire::Type::kReady);
 }

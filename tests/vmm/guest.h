@@ -22,8 +22,8 @@ class Guest {
       : control_(std::move(control)), last_stream_(other.last_stream_) {}
 
   void await_hello() { await(vmette::wire::Type::kHello); }
-  // The built-in root, with `scratch` as the upper layer when it is no empty serial; until READY.
-  void set_up(const std::string& scratch = "");
+  // The built-in root until READY, with what `setup` says of shares and disks.
+  void set_up(vmette::wire::Setup setup = {});
   // What a shell command printed to stdout. It must end with status 0.
   std::string run(const std::string& line);
 
