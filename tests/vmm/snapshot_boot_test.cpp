@@ -1,5 +1,5 @@
 // Saving and restoring with a real QEMU and a guest that answers.
-#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -210,4 +210,152 @@ TEST_CASE("disks that the machine writes are part of the snapshot, and a clone w
   CHECK(bytes_of(disk).substr(0, 4) == "twow");
   // Nothing but what has names that the test gave.
   CHECK(names_in(folder.path()) == std::vector<std::string>{"disk", "image", "snapshot"});
+}
+
+TEST_CASE("a reserved share is empty until a clone has another directory there") {
+  const TemporaryFolder folder;
+  const TemporaryFolder shared;
+  shared.write("file", "of the clone");
+  const std::string dir = folder.path() + "/snapshot";
+  const std::string mount =
+      "modprobe 9pnet_virtio 2>/dev/null; modprobe 9p 2>/dev/null; mkdir -p /m && mount -t 9p -o "
+      "trans=virtio,version=9p2000.L share1 /m 2>&1";
+  Machine machine = saved_machine();
+  machine.shares = {{"share0", shared.path()}, {"share1", ""}};
+  Helper helper;
+  const json created = create(helper, machine);
+  for (const json& share : created["ok"]["shares"]) {
+    CHECK(share["transport"] == "9p");
+    CHECK(share["reason"] == "a machine with virtio-fs cannot be saved");
+  }
+  // Mounts the first, so that the agent has loaded what it takes.
+  vmette::wire::Setup setup;
+  setup.shares = {{"share0", false, "/s", false}};
+  Guest guest = boot(helper, setup);
+  guest.run(mount + "; ls -A /m; touch /m/x 2>/dev/null && exit 1; umount /m");
+
+  // QEMU refuses in its own words, and the machine goes on.
+  const json refused = helper.call("save", {{"dir", dir}, {"resume", false}});
+  CHECK(refused["error"]["code"] == "save_failed");
+  CHECK(refused["error"]["stage"] == "save");
+  const std::string message = refused["error"]["message"];
+  INFO(message);
+  CHECK(message.find("save: QEMU does not save the machine: Migration is disabled when VirtFS") ==
+        0);
+  CHECK(access(dir.c_str(), F_OK) != 0);
+  CHECK(helper.wait_for("continued").is_object());
+
+  guest.run("umount /s");
+  save(helper, dir);
+  Machine clone = restored_machine(machine, dir, created);
+  clone.shares[1].path = shared.path();
+  Helper other;
+  create(other, clone);
+  Guest second(other.take_fd(), guest);
+  start(other);
+  CHECK(second.run(mount + " && cat /m/file && echo written >/m/out") == "of the clone");
+  CHECK(bytes_of(shared.path() + "/out") == "written\n");
+}
+
+TEST_CASE("a machine saved while it is paused stays so, or goes on when that is asked for") {
+  const TemporaryFolder folder;
+  Helper helper;
+  create(helper, saved_machine());
+  Guest guest = boot(helper);
+  REQUIRE(helper.call("pause").contains("ok"));
+  save(helper, folder.path() + "/1", false);
+  REQUIRE(helper.call("resume").contains("ok"));
+  CHECK(guest.run("echo on") == "on\n");
+  REQUIRE(helper.call("pause").contains("ok"));
+  save(helper, folder.path() + "/2");
+  CHECK(helper.wait_for("continued").is_object());
+  CHECK(helper.call("resume")["error"]["code"] == "bad_request");
+  CHECK(guest.run("echo on") == "on\n");
+  save(helper, folder.path() + "/3", false);
+  CHECK(helper.call("pause")["error"]["code"] == "bad_request");
+  REQUIRE(helper.call("resume").contains("ok"));
+  CHECK(guest.run("echo on") == "on\n");
+}
+
+TEST_CASE("a full disk fails the save of any machine, which goes on, and can be tried again") {
+  const TemporaryFolder folder;
+  const std::string dir = folder.path() + "/snapshot";
+  const rlimit small{8 << 20, RLIM_INFINITY};
+  const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+  const auto fails = [&](Helper& helper, const char* file) {
+    REQUIRE(prlimit(helper.pid(), RLIMIT_FSIZE, &small, nullptr) == 0);
+    const json answer = helper.call("save", {{"dir", dir}, {"resume", false}});
+    CHECK(answer["error"]["code"] == "save_failed");
+    CHECK(answer["error"]["message"] ==
+          "save: '" + dir + "/" + file +
+              "' cannot be written: File too large; make room there or choose another place");
+    CHECK(access(dir.c_str(), F_OK) != 0);
+    CHECK(helper.wait_for("continued").is_object());
+    REQUIRE(prlimit(helper.pid(), RLIMIT_FSIZE, &none, nullptr) == 0);
+  };
+  Helper helper;
+  const Machine machine = saved_machine();
+  const json created = create(helper, machine);
+  Guest guest = boot(helper);
+  fails(helper, "ram");
+  CHECK(guest.run("echo on") == "on\n");
+  save(helper, dir);
+  const std::string first = folder.path() + "/first";
+  std::filesystem::rename(dir, first);
+
+  Helper other;
+  create(other, restored_machine(machine, first, created));
+  Guest clone(other.take_fd(), guest);
+  start(other);
+  fails(other, "stream");
+  CHECK(clone.run("echo on") == "on\n");
+  save(other, dir);
+  CHECK(clone.run("echo on") == "on\n");
+}
+
+TEST_CASE("a snapshot that is damaged or not the machine's is refused with its file") {
+  const TemporaryFolder folder;
+  const std::string dir = folder.path() + "/snapshot";
+  Machine machine = saved_machine();
+  machine.shares = {{"tag", ""}};
+  json created;
+  {
+    Helper helper;
+    created = create(helper, machine);
+    boot(helper);
+    save(helper, folder.path() + "/saved", false);
+    std::filesystem::rename(folder.path() + "/saved", dir);
+  }
+  const auto refusal = [&](const Machine& wanted) {
+    Helper helper;
+    json answer = helper.call("create", to_json(wanted));
+    if (answer.contains("ok")) answer = helper.call("start");
+    if (!answer.contains("error")) return std::string("none");
+    if (answer["error"]["code"] == "restore_failed") CHECK(helper.wait_for("stopped").is_object());
+    return answer["error"]["code"].get<std::string>() + ": " +
+           answer["error"]["message"].get<std::string>();
+  };
+  const Machine clone = restored_machine(machine, dir, created);
+  Machine wrong = clone;
+  wrong.memory_mib = 128;
+  CHECK(refusal(wrong) == "bad_snapshot: restore: '" + dir +
+                              "/ram' has 268435456 bytes and the machine 134217728 of memory; give "
+                              "it the memory_mib that it was saved with");
+  wrong = clone;
+  wrong.shares.clear();
+  CHECK(refusal(wrong).find("restore_failed: restore: QEMU does not load '" + dir +
+                            "/devices': ") == 0);
+
+  const std::string devices = bytes_of(dir + "/devices");
+  std::filesystem::resize_file(dir + "/devices", devices.size() / 2);
+  const std::string cut = refusal(clone);
+  INFO(cut);
+  CHECK(cut.find("restore_failed: restore: QEMU does not load '" + dir + "/devices': ") == 0);
+  std::ofstream(dir + "/devices", std::ios::binary) << "garbage";
+  CHECK(refusal(clone).find("restore_failed: ") == 0);
+  std::ofstream(dir + "/devices", std::ios::trunc).close();
+  CHECK(refusal(clone) == "bad_snapshot: restore: '" + dir + "/devices' is empty");
+  std::filesystem::remove(dir + "/devices");
+  CHECK(refusal(clone) ==
+        "bad_snapshot: restore: '" + dir + "/devices' cannot be read: No such file or directory");
 }
