@@ -57,6 +57,14 @@ bool wait_for_end(const UniqueFd& process, std::chrono::milliseconds deadline) {
   return wait_ready(process.get(), static_cast<int>(deadline.count()));
 }
 
+bool wait_for_file(const std::string& path) {
+  for (int i = 0; i < 6000; ++i) {
+    if (access(path.c_str(), F_OK) == 0) return true;
+    poll(nullptr, 0, 10);
+  }
+  return false;
+}
+
 pid_t Helper::spawn(const UniqueFd& socket) {
   const std::string program = environment("VMETTE_VMM");
   const pid_t pid = fork();

@@ -21,6 +21,9 @@ vmette::UniqueFd watch_process(pid_t pid);
 bool wait_for_end(const vmette::UniqueFd& process,
                   std::chrono::milliseconds deadline = std::chrono::seconds(30));
 
+// False when the file has not come in time.
+bool wait_for_file(const std::string& path);
+
 // The library's end of one helper process. Every wait has a deadline and throws past it. A child
 // of the test unless it is handed a socket. Destruction closes the socket and reaps the helper.
 class Helper {

@@ -39,15 +39,6 @@ size_t resident_kib(pid_t pid) {
   return 0;
 }
 
-// False when the file has not come in time.
-bool wait_for_file(const std::string& path) {
-  for (int i = 0; i < 3000; ++i) {
-    if (access(path.c_str(), F_OK) == 0) return true;
-    poll(nullptr, 0, 10);
-  }
-  return false;
-}
-
 // An instrumented helper is larger than what the limit is about.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kInstrumented = true;
