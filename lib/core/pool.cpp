@@ -61,11 +61,11 @@ void Pool::work() {
   std::unique_lock lock(mutex_);
   while (!closed_) {
     const auto now = Clock::now();
-    if (idle_at() <= now) fall_asleep();
     if (may_start(now)) {
       start_one(lock);
       continue;
     }
+    if (idle_at() <= now) fall_asleep();
     const auto until = wake_at();
     if (until == Clock::time_point::max()) {
       changed_.wait(lock);
@@ -213,6 +213,7 @@ void Pool::offer(Entries::iterator entry) {
 Pool::Machine Pool::give(Entry& entry) {
   move(entry, Place::kTaken);
   troubles_ = 0;
+  next_try_ = {};
   last_use_ = Clock::now();
   return std::exchange(entry.machine, nullptr);
 }

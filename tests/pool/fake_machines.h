@@ -3,6 +3,8 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,7 +14,6 @@
 #include <utility>
 
 #include "core/pool.h"
-#include "support/catch.h"
 
 namespace vmette_test {
 
@@ -24,6 +25,14 @@ using vmette::core::Result;
 
 // Past anything that a slow host takes: reaching it is a hang.
 inline constexpr int64_t kLongMs = 60'000;
+
+// Waits for what has to come. From threads that may not use Catch's macros, so a hang ends it all.
+template <class Holds>
+void insist(std::condition_variable& changed, std::unique_lock<std::mutex>& lock, Holds holds) {
+  if (changed.wait_for(lock, std::chrono::milliseconds(kLongMs), holds)) return;
+  std::fputs("a machine does not come\n", stderr);
+  std::abort();
+}
 
 // A machine that starts, fails and ends when the test says so. It tells its pool from the test's
 // thread.
@@ -56,7 +65,12 @@ class FakeMachine : public PoolMachine, public std::enable_shared_from_this<Fake
   }
   void wait_until_asked() {
     std::unique_lock lock(mutex_);
-    REQUIRE(changed_.wait_for(lock, std::chrono::milliseconds(kLongMs), [this] { return asked_; }));
+    insist(changed_, lock, [this] { return asked_; });
+  }
+
+  void wait_until_awaited() {
+    std::unique_lock lock(mutex_);
+    insist(changed_, lock, [this] { return awaited_; });
   }
 
   // What the pool does.
@@ -80,6 +94,8 @@ class FakeMachine : public PoolMachine, public std::enable_shared_from_this<Fake
   }
   void wait_end() override {
     std::unique_lock lock(mutex_);
+    awaited_ = true;
+    changed_.notify_all();
     changed_.wait(lock, [this] { return over_; });
   }
   [[nodiscard]] std::string end_message() const override { return "the fake died"; }
@@ -97,8 +113,7 @@ class FakeMachine : public PoolMachine, public std::enable_shared_from_this<Fake
   }
   Watcher watcher() {
     std::unique_lock lock(mutex_);
-    REQUIRE(changed_.wait_for(lock, std::chrono::milliseconds(kLongMs),
-                              [this] { return watcher_.has_value(); }));
+    insist(changed_, lock, [this] { return watcher_.has_value(); });
     return *watcher_;
   }
 
@@ -108,6 +123,7 @@ class FakeMachine : public PoolMachine, public std::enable_shared_from_this<Fake
   std::condition_variable changed_;
   std::optional<Watcher> watcher_;
   bool asked_ = false;
+  bool awaited_ = false;
   bool over_ = false;
   bool obedient_ = true;
 };
@@ -128,15 +144,13 @@ class FakeMachines {
   // Waits for the start of machine `number`, from 0 on.
   std::shared_ptr<FakeMachine> operator[](size_t number) {
     std::unique_lock lock(mutex_);
-    REQUIRE(started_.wait_for(lock, std::chrono::milliseconds(kLongMs),
-                              [&] { return machines_.count(number) == 1; }));
+    insist(started_, lock, [&] { return machines_.count(number) == 1; });
     return machines_[number];
   }
   // Waits until so many starts have been tried.
   void wait_for_tries(size_t count) {
     std::unique_lock lock(mutex_);
-    REQUIRE(started_.wait_for(lock, std::chrono::milliseconds(kLongMs),
-                              [&] { return tries_ >= count; }));
+    insist(started_, lock, [&] { return tries_ >= count; });
   }
   [[nodiscard]] size_t tries() const {
     const std::lock_guard lock(mutex_);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fake_machines.h"
+#include "support/catch.h"
 
 using namespace vmette_test;
 using namespace std::chrono_literals;
@@ -362,10 +363,9 @@ TEST_CASE("a pool recovers when starts succeed again") {
   const auto request = pool.request();
   pool.machines[2]->get_ready();
   CHECK(pool.taken(*request) == 2);
-  // The refill waits no longer: a machine was taken. Nor does it go one by one.
-  const auto next = pool.request();
-  pool.machines[3]->get_ready();
-  CHECK(pool.taken(*next) == 3);
+  // With a machine that was taken the delay is over, and starts are no longer tried one by one.
+  (void)pool.machines[4];
+  CHECK(pool->counts().starting == 2);
 }
 
 TEST_CASE("one start of several fails, the others serve who waits") {
@@ -402,8 +402,7 @@ TEST_CASE("a pool is not idle while somebody waits") {
   pool.machines[0]->wait_until_asked();
   const auto request = pool.request();
   const auto started = pool.machines[1];
-  // Its thread looks at the time whenever a machine tells something.
-  pool.machines[0]->die();
+  CHECK(error_of(pool->collect(*request, 20)).code == Code::kDeadline);
   CHECK(!started->end_was_asked());
   started->get_ready();
   CHECK(pool.taken(*request) == 1);
@@ -465,7 +464,8 @@ TEST_CASE("close waits until the pool's machines are gone") {
     pool->close();
     over = true;
   });
-  machine->wait_until_asked();
+  machine->wait_until_awaited();
+  CHECK(machine->end_was_asked());
   CHECK(!over);
   machine->die();
   closer.join();

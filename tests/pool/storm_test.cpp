@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fake_machines.h"
+#include "support/catch.h"
 
 using namespace vmette_test;
 using namespace std::chrono_literals;
