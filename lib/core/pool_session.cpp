@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/config_check.h"
+#include "core/rootfs/root_path.h"
 #include "core/session.h"
 
 namespace vmette::core {
@@ -83,7 +84,8 @@ class SessionMachine : public PoolMachine {
 
 class SessionStarter : public PoolStarter {
  public:
-  SessionStarter(Reactor& reactor, Config config) : reactor_(reactor), config_(std::move(config)) {}
+  SessionStarter(Reactor& reactor, Config config, std::shared_ptr<Session> first)
+      : reactor_(reactor), config_(std::move(config)), first_(std::move(first)) {}
 
   Result<std::shared_ptr<PoolMachine>> start() override {
     auto session = Session::create(reactor_, config_);
@@ -94,7 +96,18 @@ class SessionStarter : public PoolStarter {
  private:
   Reactor& reactor_;
   const Config config_;
+  const std::shared_ptr<Session> first_;  // never started; keeps what was fetched for it
 };
+
+// The working folder may be another one when machines are started later.
+void settle_for_later(Config& config) {
+  for (std::string* path : {&config.kernel, &config.initramfs, &config.assets, &config.helper,
+                            &config.cache_dir, &config.resume_snapshot})
+    if (!path->empty()) *path = absolute_path(*path);
+  if (config.ca_certs && !config.ca_certs->empty())
+    config.ca_certs = absolute_path(*config.ca_certs);
+  settle_paths(config);
+}
 
 Result<void> check(const Config& config) {
   if (config.exec)
@@ -118,11 +131,17 @@ Result<void> check(const Config& config) {
 
 Result<std::unique_ptr<PoolStarter>> session_starter(Reactor& reactor, const Config& config) {
   BOOST_OUTCOME_TRYV(check(config));
-  // What it makes of the configuration serves all the machines to come.
   auto first = Session::create(reactor, config);
   if (!first) return first.error();
+  // What the session made of the configuration serves all the machines to come, so that roots are
+  // fetched once. A snapshot adds its own to it each time.
+  const bool boots = config.resume_snapshot.empty();
+  Config settled = boots ? first.value()->config() : config;
+  settled.providers.clear();
+  settled.progress = nullptr;
+  settle_for_later(settled);
   return std::unique_ptr<PoolStarter>(
-      std::make_unique<SessionStarter>(reactor, first.value()->config()));
+      std::make_unique<SessionStarter>(reactor, std::move(settled), std::move(first.value())));
 }
 
 }  // namespace vmette::core
