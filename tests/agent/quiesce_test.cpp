@@ -376,6 +376,19 @@ TEST_CASE("a root that is an image has its own names and machine ID after a rest
   }
 }
 
+TEST_CASE("the built-in root has its own names after a restore, also where it is read-only") {
+  Guest guest([](Machine&, wire::Setup& setup) { setup.root.upper = wire::UpperKind::kNone; });
+  for (const char* name : {"clone", "second"}) {
+    wire::Wake wake = restored();
+    wake.hostname = name;
+    REQUIRE(guest.quiesce());
+    REQUIRE(guest.wake(wake));
+    CHECK(guest.run("cat /etc/hostname; tail -n 1 /etc/hosts; cat /proc/self/comm") ==
+          std::string(name) + "\n127.0.1.1 " + name + "\ncat");
+    CHECK(guest.run("touch /etc/new 2>/dev/null || echo read-only") == "read-only");
+  }
+}
+
 TEST_CASE("a root that is a share cannot be saved, and a host that leaves a still guest ends it") {
   const TemporaryFolder tree;
   for (const char* name : {"bin", "proc", "sys", "dev", "tmp", "etc"})
