@@ -232,7 +232,7 @@ void Agent::calm_down() {
     } catch (const SetupError& error) {
       failure = error.failure();
     }
-    return give_up_calming(std::move(failure));
+    return give_up_calming(failure);
   }
   if (state_ != State::kCalming) return;
   state_ = State::kStill;
@@ -240,7 +240,7 @@ void Agent::calm_down() {
   control_.move_to(port_loop_);
 }
 
-void Agent::give_up_calming(wire::Failure failure) {
+void Agent::give_up_calming(const wire::Failure& failure) {
   if (state_ == State::kCalming) state_ = State::kReady;
   control_.send(Type::kError, 0, 0, encode(failure));
 }

@@ -68,7 +68,7 @@ class Agent final : private ControlStream::Peer {
   void begin_calming(const wire::Frame& frame);
   void calm_down();
   bool say_all();
-  void give_up_calming(wire::Failure failure);
+  void give_up_calming(const wire::Failure& failure);
   void wake(const wire::Frame& frame);
   void disown();
   void thaw();

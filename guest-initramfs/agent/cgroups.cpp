@@ -127,6 +127,7 @@ void Cgroups::drop_changed_spares() {
       spares_.push_back(std::move(group));
     else
       retire(std::move(group));
+  if (spares_.empty()) spares_.push_back(make());
 }
 
 void Cgroups::tidy() {

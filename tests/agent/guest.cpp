@@ -99,8 +99,9 @@ uint64_t Guest::call(const wire::Call& request) {
 std::string Guest::run(const std::string& line) {
   const uint64_t id = begin(line);
   GuestStream& stream = streams_[id];
+  INFO(line);
   until([&] { return stream.failed || (stream.exited && stream.out_over && stream.err_over); });
-  INFO(line << ": " << stream.out << stream.failure.message);
+  INFO(stream.out << stream.failure.message);
   REQUIRE(stream.exited);
   REQUIRE(stream.exit.status == 0);
   std::string out = stream.out;

@@ -111,18 +111,25 @@ TEST_CASE("what is frozen makes no progress until it is thawed, and new commands
               counting("/tmp/own"));
   guest.begin("until echo $$ >/sys/fs/cgroup/own/deep/cgroup.procs; do :; done; " +
               counting("/tmp/deep"));
-  // One that the guest has frozen.
+  // One that the guest has frozen, and one that it has stopped.
+  const std::string sleeper =
+      "sleep 1000 >/dev/null 2>&1 </dev/null & until [ $(cat /proc/$!/comm) = sleep ]; do :; "
+      "done; ";
+  guest.run(sleeper +
+            "mkdir /sys/fs/cgroup/ice; echo $! >/sys/fs/cgroup/ice/cgroup.procs; "
+            "echo 1 >/sys/fs/cgroup/ice/cgroup.freeze");
+  guest.run(sleeper + "echo $! >/tmp/stopped; kill -STOP $!");
+  // Some in groups that wait for the next commands.
   guest.run(
-      "mkdir /sys/fs/cgroup/ice; sleep 1000 >/dev/null 2>&1 </dev/null & echo $! "
-      ">/sys/fs/cgroup/ice/cgroup.procs; echo 1 >/sys/fs/cgroup/ice/cgroup.freeze");
-  // One that stands still already.
-  guest.run("sleep 1000 >/dev/null 2>&1 </dev/null & echo $! >/tmp/stopped; kill -STOP $!");
+      "for group in /sys/fs/cgroup/vmette/*/; do grep -q 'populated 0' $group/cgroup.events || "
+      "continue; sleep 1000 >/dev/null 2>&1 </dev/null & echo $! >$group/cgroup.procs; echo moved; "
+      "done | grep -q moved");
   const char* files[] = {"/tmp/group", "/tmp/left", "/tmp/root", "/tmp/own", "/tmp/deep"};
   for (const char* file : files) guest.until_true("[ -s " + std::string(file) + " ]");
   for (const bool again : {false, true}) {
     INFO("again: " << again);
     REQUIRE(guest.quiesce());
-    CHECK(guest.quiesced().frozen >= 7);
+    CHECK(guest.quiesced().frozen >= 8);
     REQUIRE(guest.wake(holding()));
     for (const char* file : files) check_still(guest, file);
     guest.send(Type::kThaw);
