@@ -119,13 +119,16 @@ TEST_CASE("what is frozen makes no progress until it is thawed, and new commands
             "mkdir /sys/fs/cgroup/ice; echo $! >/sys/fs/cgroup/ice/cgroup.procs; "
             "echo 1 >/sys/fs/cgroup/ice/cgroup.freeze");
   guest.run(sleeper + "echo $! >/tmp/stopped; kill -STOP $!");
-  // Some in groups that wait for the next commands.
-  guest.run(
-      "for group in /sys/fs/cgroup/vmette/*/; do grep -q 'populated 0' $group/cgroup.events || "
-      "continue; sleep 1000 >/dev/null 2>&1 </dev/null & echo $! >$group/cgroup.procs; echo moved; "
-      "done | grep -q moved");
+  // And some in the groups that wait for the next commands, moved there right before.
+  const uint64_t mover = guest.begin(
+      "read go; for group in /sys/fs/cgroup/vmette/*/; do grep -q 'populated 0' "
+      "$group/cgroup.events || continue; sleep 1000 & echo $! >$group/cgroup.procs; done; "
+      "echo moved; wait");
   const char* files[] = {"/tmp/group", "/tmp/left", "/tmp/root", "/tmp/own", "/tmp/deep"};
   for (const char* file : files) guest.until_true("[ -s " + std::string(file) + " ]");
+  guest.run("true");  // its group waits for the next one
+  guest.send(Type::kData, "go\n", mover, wire::channel_flags(wire::Channel::kStdin));
+  guest.until([&] { return contains(guest.stream(mover).out, "moved"); });
   for (const bool again : {false, true}) {
     INFO("again: " << again);
     REQUIRE(guest.quiesce());
