@@ -38,25 +38,42 @@ T decoded(const wire::Frame& frame) {
 }  // namespace
 
 Guest::Guest(const Change& change) {
-  Machine machine = bare_machine();
-  machine.initramfs = initramfs();
-  machine.memory_mib = 256;
+  machine_ = bare_machine();
+  machine_.initramfs = initramfs();
+  machine_.memory_mib = 256;
   wire::Setup setup;
   setup.generation = wire::kGeneration;
   setup.hostname = "origin";
   setup.entropy = std::string(64, 'e');
   setup.env = {{"ORIGIN", "yes"}};
-  if (change) change(machine, setup);
-  const auto created = helper_.call("create", to_json(machine));
-  INFO(created.dump());
-  REQUIRE(created.contains("ok"));
-  control_ = helper_.take_fd();
-  REQUIRE(helper_.call("start").contains("ok"));
+  if (change) change(machine_, setup);
+  start();
   until([&] { return hellos_ == 1; });
   send(Type::kSetup, encode(setup));
   until([&] { return ready_ || streams_[0].failed; });
   INFO(streams_[0].failure.message);
   REQUIRE(ready_);
+}
+
+Guest::Guest(const Guest& origin, const std::string& directory,
+             const std::function<void(Machine&)>& change) {
+  machine_ = origin.machine_;
+  machine_.cmdline = origin.cmdline_;
+  machine_.snapshottable = false;
+  machine_.restore = directory;
+  if (change) change(machine_);
+  start();
+}
+
+void Guest::start() {
+  const auto created = helper_.call("create", to_json(machine_));
+  INFO(created.dump());
+  REQUIRE(created.contains("ok"));
+  cmdline_ = created["ok"]["cmdline"];
+  control_ = helper_.take_fd();
+  const auto started = helper_.call("start");
+  INFO(started.dump());
+  REQUIRE(started.contains("ok"));
 }
 
 void Guest::add_share(Machine& machine, wire::Setup& setup, const std::string& tag,

@@ -37,6 +37,10 @@ class Guest {
   // Boots a machine and sets it up; READY has come. `change` may add to both.
   explicit Guest(const Change& change = {});
 
+  // A copy of the machine from the snapshot in `directory`. WAKE must come.
+  Guest(const Guest& origin, const std::string& directory,
+        const std::function<void(vmette::vmm::Machine&)>& change = {});
+
   // A share of `path`, mounted at `target`.
   static void add_share(vmette::vmm::Machine& machine, vmette::wire::Setup& setup,
                         const std::string& tag, const std::string& path, const std::string& target);
@@ -64,6 +68,7 @@ class Guest {
   // WAKE. True with HELLO, which answers it, false with ERROR.
   bool wake(vmette::wire::Wake wake = {});
 
+  [[nodiscard]] uint64_t last_stream() const { return last_stream_; }
   GuestStream& stream(uint64_t id) { return streams_[id]; }
   // The frames that have come, in order.
   [[nodiscard]] const std::vector<vmette::wire::Type>& log() const { return log_; }
@@ -82,7 +87,11 @@ class Guest {
   void take(const vmette::wire::Frame& frame);
   void take_data(GuestStream& stream, const vmette::wire::Frame& frame);
 
+  void start();
+
   Helper helper_;
+  vmette::vmm::Machine machine_;
+  std::string cmdline_;  // whole
   vmette::UniqueFd control_;
   vmette::wire::Decoder decoder_{vmette::wire::Sender::kGuest};
   std::map<uint64_t, GuestStream> streams_;
