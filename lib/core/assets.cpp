@@ -137,11 +137,18 @@ Result<BootFiles> find_boot_files(const Config& config) {
   }
   files.kernel = fs::absolute(files.kernel, error);
   files.initramfs = fs::absolute(files.initramfs, error);
+  auto helper = find_helper(config);
+  if (!helper) return helper.error();
+  files.helper = std::move(helper.value());
+  return files;
+}
+
+Result<std::string> find_helper(const Config& config) {
+  std::error_code error;
   const auto helpers = helper_candidates(config);
   for (const fs::path& helper : helpers) {
     if (access(helper.c_str(), X_OK) != 0) continue;
-    files.helper = fs::absolute(helper, error).lexically_normal();
-    return files;
+    return fs::absolute(helper, error).lexically_normal().string();
   }
   return Error(Code::kNotFound,
                one_line(fmt::format("helper: no program vmette-vmm at {}; install vmette whole or "

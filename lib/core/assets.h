@@ -19,6 +19,9 @@ struct BootFiles {
 // the manifest (protocol generation, sizes). Fails with kNotFound, saying where it looked.
 Result<BootFiles> find_boot_files(const Config& config);
 
+// The helper alone.
+Result<std::string> find_helper(const Config& config);
+
 // The guest architecture of this host, "x86_64" or "aarch64".
 const char* guest_arch();
 

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "core/error.h"
@@ -22,7 +23,8 @@ struct HelperProcess {
 // sends no SIGCHLD and no wait() returns it, so a host program that waits for its own children
 // never meets it. As any orphan it is collected by the system's PID 1 (or the nearest subreaper),
 // which in a container must be a program that does so. Any thread.
-Result<HelperProcess> spawn_helper(const std::string& program);
+Result<HelperProcess> spawn_helper(const std::string& program,
+                                   const std::vector<std::string>& arguments = {});
 
 // Empty while the helper runs; otherwise "ended", or more where this process is the one that
 // collects orphans: "exited with status 0", "was killed by signal 9".

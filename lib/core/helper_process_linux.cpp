@@ -123,7 +123,8 @@ bool has_ended(int pidfd) {
 
 }  // namespace
 
-Result<HelperProcess> spawn_helper(const std::string& program) {
+Result<HelperProcess> spawn_helper(const std::string& program,
+                                   const std::vector<std::string>& arguments) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
     return os_error("helper: no socket for it", errno, "helper");
@@ -137,8 +138,10 @@ Result<HelperProcess> spawn_helper(const std::string& program) {
   if (!null || !stack.valid() || !between_stack.valid())
     return os_error("helper: no resources for it", errno, "helper");
 
-  char* argv[] = {const_cast<char*>(program.c_str()), nullptr};
-  Child child{program.c_str(), argv, environ, child_socket.get(), null.get(), stack.top()};
+  std::vector<char*> argv = {const_cast<char*>(program.c_str())};
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  Child child{program.c_str(), argv.data(), environ, child_socket.get(), null.get(), stack.top()};
   sigset_t all;
   sigset_t before;
   sigfillset(&all);

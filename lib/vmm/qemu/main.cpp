@@ -9,6 +9,7 @@
 #include <exception>
 
 #include "base/close_from.h"
+#include "vmm/qemu/pack_mode.h"
 #include "vmm/qemu/supervisor.h"
 #include "vmm/qemu/tsc.h"
 
@@ -46,13 +47,15 @@ int main(int argc, char** argv) {
     std::puts("vmette-vmm " VMETTE_VERSION " (qemu)");
     return 0;
   }
-  if (argc != 1 || !is_library_socket(kSocketFd)) {
+  const bool packs = argc == 2 && std::strcmp(argv[1], "pack") == 0;
+  if ((argc != 1 && !packs) || !is_library_socket(kSocketFd)) {
     std::fputs("vmette-vmm: is started by libvmette, not by hand (descriptor 3 is no socket)\n",
                stderr);
     return kUsageError;
   }
   leave_host();
   try {
+    if (packs) return vmette::vmm::pack_mode(vmette::UniqueFd(kSocketFd));
     vmette::vmm::Supervisor(vmette::UniqueFd(kSocketFd), start).run();
   } catch (const std::exception&) {
     return 1;
