@@ -345,6 +345,7 @@ TEST_CASE("packing is given up when the progress says so, and mksquashfs with it
 TEST_CASE("with the host program killed mksquashfs ends, and the next packer sweeps") {
   const TempDir dir;
   (void)dir.write("root/file", "x");
+  vmette_test::mark_helpers();
   std::array<int, 2> ends{};
   REQUIRE(pipe(ends.data()) == 0);
   pid_t pid = -1;
@@ -369,9 +370,12 @@ TEST_CASE("with the host program killed mksquashfs ends, and the next packer swe
   REQUIRE(read(ends[0], &byte, 1) == 1);
   const vmette_test::Watched process(std::stoi(text_of(dir / "pid")));
   CHECK_FALSE(process.has_ended());
+  const auto helpers = vmette_test::own_helpers();
+  CHECK(helpers.size() == 1);
   kill(pid, SIGKILL);
   waitpid(pid, nullptr, 0);
   CHECK(process.wait_end(std::chrono::seconds(20)));
+  for (const auto& helper : helpers) CHECK(helper.wait_end(std::chrono::seconds(20)));
   close(ends[0]);
   close(ends[1]);
   CHECK(files_in(dir / "cache/packed") == 1);  // what was under way
