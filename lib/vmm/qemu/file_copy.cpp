@@ -4,17 +4,13 @@
 #include <linux/fs.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <functional>
-#include <string_view>
 #include <vector>
 
 #include "vmm/qemu/worker.h"
@@ -25,6 +21,7 @@ namespace {
 constexpr size_t kPageBytes = 4096;
 // How much is done between two looks at `cancelled`.
 constexpr off_t kPieceBytes = off_t{4} << 20;
+constexpr size_t kMemoryBytes = size_t{256} << 10;  // stays in a CPU's cache
 constexpr int kLookMs = 50;
 constexpr off_t kSyncBytes = off_t{32} << 20;
 
@@ -106,14 +103,13 @@ bool is_zero(const char* page) {
   return page[0] == 0 && std::memcmp(page, page + 1, kPageBytes - 1) == 0;
 }
 
-// Writes what is not zero of a piece whose bounds are those of pages.
-void write_pages(const char* bytes, off_t begin, off_t end, int to) {
-  const auto size = static_cast<size_t>(end - begin);
-  for (size_t at = 0; at < size;) {
-    while (at < size && is_zero(bytes + at)) at += kPageBytes;
-    const size_t first = at;
-    while (at < size && !is_zero(bytes + at)) at += kPageBytes;
-    if (at > first) write_at(to, bytes + first, at - first, begin + static_cast<off_t>(first));
+// Writes what is not zero of `count` bytes of whole pages that belong at `at`.
+void write_pages(const char* bytes, size_t count, off_t at, int to) {
+  for (size_t next = 0; next < count;) {
+    while (next < count && is_zero(bytes + next)) next += kPageBytes;
+    const size_t first = next;
+    while (next < count && !is_zero(bytes + next)) next += kPageBytes;
+    if (next > first) write_at(to, bytes + first, next - first, at + static_cast<off_t>(first));
   }
 }
 
@@ -139,16 +135,18 @@ void clone_file(int from, int to, const std::atomic<bool>& cancelled) {
 void copy_memory(int from, int to, const std::atomic<bool>& cancelled) {
   const off_t size = size_of(from);
   if (ftruncate(to, size) != 0) fail_writing();
+  std::vector<char> buffer(kMemoryBytes);
   for_data(from, size, cancelled, [&](off_t begin, off_t end) {
-    const auto bytes = static_cast<size_t>(end - begin);
-    void* const memory = mmap(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, from, begin);
-    if (memory == MAP_FAILED) fail_reading();
-    const struct Unmap {
-      void* memory;
-      size_t bytes;
-      ~Unmap() { munmap(memory, bytes); }
-    } unmap{memory, bytes};
-    write_pages(static_cast<const char*>(memory), begin, end, to);
+    // Not mapped: reading a small buffer is faster than the page faults.
+    while (begin < end) {
+      const auto wanted = std::min(static_cast<off_t>(buffer.size()), end - begin);
+      const ssize_t count = pread(from, buffer.data(), static_cast<size_t>(wanted), begin);
+      if (count < 0 && errno == EINTR) continue;
+      // Its pages are whole.
+      if (count <= 0 || count % static_cast<ssize_t>(kPageBytes) != 0) fail_reading();
+      write_pages(buffer.data(), static_cast<size_t>(count), begin, to);
+      begin += count;
+    }
   });
 }
 
