@@ -29,7 +29,7 @@ Result<void> watch_copy(stream_descriptor& watch, const Event& event) {
   UniqueFd copy(fcntl(event.fd(), F_DUPFD_CLOEXEC, 0));
   if (!copy) return os_error("pool: no descriptor to watch a machine", errno, "pool");
   boost::system::error_code error;
-  watch.assign(copy.get(), error);
+  (void)watch.assign(copy.get(), error);
   if (error) return os_error("pool: a machine cannot be watched", error.value(), "pool");
   (void)copy.release();
   return success();
