@@ -2,6 +2,7 @@
 // test wants it.
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -267,6 +268,50 @@ TEST_CASE("a save that cannot begin says why and changes nothing") {
   CHECK(refusal(helper, {{"dir", folder.path() + "/a/b"}}) ==
         "save_failed: save: '" + folder.path() + "/a/b' cannot be made: No such file or directory");
   CHECK(helper.call("pause").contains("ok"));
+}
+
+TEST_CASE("a disk that cannot be copied fails the create, which can be tried again") {
+  const TemporaryFolder folder;
+  Machine machine = scripted_machine(folder, kAnswers);
+  machine.memory_mib = 32;
+  const std::string image = folder.write("image", std::string(1024, 'i'));
+  std::filesystem::resize_file(image, 16 << 20);
+  machine.disks = {{image, "disk", false, folder.path()}};
+  machine.scratch = vmette::vmm::Scratch{folder.path(), "scratch", 16, image};
+  Helper helper;
+  const auto refusal = [&](const Machine& wanted) {
+    const json answer = helper.call("create", to_json(wanted));
+    REQUIRE(answer.contains("error"));
+    return answer["error"]["code"].get<std::string>() + ": " +
+           answer["error"]["message"].get<std::string>();
+  };
+  Machine wrong = machine;
+  wrong.disks[0].copy_in = folder.path() + "/none";
+  CHECK(refusal(wrong) == "bad_disk: disks: a copy of '" + image + "' in '" + folder.path() +
+                              "/none': no file can be made there: No such file or directory");
+  wrong = machine;
+  wrong.scratch->mib = 17;
+  CHECK(refusal(wrong) == "bad_scratch: scratch_mib: a disk of 17 MiB in '" + folder.path() +
+                              "': '" + image + "' is no image of this size");
+  wrong = machine;
+  wrong.scratch->image = folder.path() + "/none";
+  CHECK(refusal(wrong).find("/none' cannot be read: No such file or directory") !=
+        std::string::npos);
+  wrong = machine;
+  wrong.snapshottable = true;
+  wrong.disks[0] = {"/dev/loop0", "disk", false};
+  if (std::filesystem::is_block_file("/dev/loop0"))
+    CHECK(vmette::vmm::why_not_snapshottable(wrong) ==
+          "disk '/dev/loop0': a block device that the machine writes cannot be saved with it; "
+          "attach it read-only or use an image file");
+
+  const rlimit small{1 << 20, RLIM_INFINITY};
+  const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+  REQUIRE(prlimit(helper.pid(), RLIMIT_FSIZE, &small, nullptr) == 0);
+  CHECK(refusal(machine) == "bad_disk: disks: a copy of '" + image + "' in '" + folder.path() +
+                                "': File too large; make room there or choose another directory");
+  REQUIRE(prlimit(helper.pid(), RLIMIT_FSIZE, &none, nullptr) == 0);
+  CHECK(helper.call("create", to_json(machine)).contains("ok"));
 }
 
 TEST_CASE("capabilities tell whether a machine could be saved") {

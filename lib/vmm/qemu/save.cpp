@@ -251,7 +251,8 @@ void Save::take_error(const Worker& worker, const std::string& name) {
   try {
     if (worker.error()) std::rethrow_exception(worker.error());
   } catch (const Cancelled&) {
-    // Because of a failure that is known.
+    // For a reason that is known, else this one.
+    fail(save_failed("it was stopped"));
   } catch (const CopyError& error) {
     const std::string path = fmt::format("{}/{}", directory_.path(), name);
     if (error.reading)

@@ -46,12 +46,16 @@ void Supervisor::create(const Request& request) {
 }
 
 void Supervisor::prepare_disks() {
-  if (DiskCopies::needed(machine_)) copies_.emplace(machine_);
+  // mke2fs first: no process is started while a thread copies.
+  if (machine_.scratch && machine_.scratch->image.empty()) scratch_.emplace(*machine_.scratch);
   try {
-    if (machine_.scratch && machine_.scratch->image.empty()) scratch_.emplace(*machine_.scratch);
+    if (DiskCopies::needed(machine_)) copies_.emplace(machine_);
   } catch (const Failure&) {
-    copies_.reset();
+    scratch_.reset();
     throw;
+  } catch (const std::system_error& error) {
+    scratch_.reset();
+    throw Failure("hypervisor", fmt::format("disks cannot be copied: {}", error.what()));
   }
   if (!copies_ && !scratch_) return start_hypervisor();
   state_ = State::kPreparing;
