@@ -220,11 +220,11 @@ TEST_CASE("values that no machine has are refused by their key") {
       {"/hostname", "%41"},
       {"/hostname", "100%25\xc3\xa4"},
   };
-  for (const auto& [at, value] : wrong) {
-    INFO(at << " " << value.dump());
-    const json::json_pointer pointer(at);
+  for (const auto& item : wrong) {
+    INFO(item.first << " " << item.second.dump());
+    const json::json_pointer at(item.first);
     const std::string message =
-        refusal_after([&](json& manifest) { manifest.at(pointer) = value; });
+        refusal_after([&](json& manifest) { manifest.at(at) = item.second; });
     CHECK(contains(message, "manifest.json: "));
   }
   refusal_after([](json& manifest) { manifest["files"].erase(2); });

@@ -31,6 +31,10 @@ uint64_t mark_of(std::string_view record) {
   return hash;
 }
 
+std::string joined(const std::string& path, const std::string& name) {
+  return path.empty() ? name : fmt::format("{}/{}", path, name);
+}
+
 Error unreadable(const std::string& top, const std::string& path, int error_number) {
   return {Code::kSnapshot,
           one_line(fmt::format("root '{}': '{}' cannot be read: {}", top, path,
@@ -79,9 +83,9 @@ class Scanner {
       struct stat info{};
       if (fstatat(fd.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT) continue;
-        return unreadable(top_, path + "/" + name, errno);
+        return unreadable(top_, joined(path, name), errno);
       }
-      std::string below = path.empty() ? name : path + "/" + name;
+      std::string below = joined(path, name);
       const bool empty = S_ISDIR(info.st_mode) && is_empty(below, info);
       record(below, info, empty, S_ISLNK(info.st_mode) ? link_target(fd.get(), name) : "");
       if (empty)
