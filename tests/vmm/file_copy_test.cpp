@@ -84,6 +84,13 @@ TEST_CASE("a copy of memory leaves out its zeros") {
   copy_memory(memory.get(), to.get(), kGoOn);
   CHECK((text_of(folder, "to") == expected));  // not to be printed
   CHECK(stored(to) <= 6 * 16 * kPage);
+  // The zeros that are there are given back.
+  CHECK(stored(memory) >= 1100 * kPage);
+  punch_zeros(memory.get(), kGoOn);
+  CHECK(stored(memory) == 6 * kPage);
+  std::string left(kPages * kPage, 'x');
+  REQUIRE(pread(memory.get(), left.data(), left.size(), 0) == static_cast<ssize_t>(left.size()));
+  CHECK((left == expected));  // not to be printed
 }
 
 TEST_CASE("copies tell which side failed, and stop when they are told to") {

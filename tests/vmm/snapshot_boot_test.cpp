@@ -7,9 +7,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "support/catch.h"
+#include "support/mounted.h"
 #include "vmm/guest.h"
 #include "vmm/helper.h"
 
@@ -310,6 +312,44 @@ TEST_CASE("a full disk fails the save of any machine, which goes on, and can be 
   fails(other, "stream");
   CHECK(clone.run("echo on") == "on\n");
   save(other, dir);
+  CHECK(clone.run("echo on") == "on\n");
+}
+
+TEST_CASE("a file system that fills up fails the save wherever it is") {
+  if (geteuid() != 0) return;
+  const TemporaryFolder folder;
+  const Machine machine = saved_machine();
+  json created;
+  std::optional<Guest> guest;
+  const std::string first = folder.path() + "/first";
+  {
+    Helper helper;
+    created = create(helper, machine);
+    guest.emplace(boot(helper));
+    save(helper, folder.path() + "/saved", false);
+    std::filesystem::rename(folder.path() + "/saved", first);
+  }
+  const uint64_t used = stored_bytes(first + "/ram");
+  Helper helper;
+  create(helper, restored_machine(machine, first, created));
+  Guest clone(helper.take_fd(), *guest);
+  start(helper);
+  const std::string place = folder.path() + "/place";
+  // Of the memory in the stream; of the stream and half of the memory.
+  for (const uint64_t room : {used / 2, used * 2}) {
+    const Mounted mounted(place, ("size=" + std::to_string(room)).c_str());
+    const json answer = helper.call("save", {{"dir", place + "/snapshot"}});
+    CHECK(answer["error"]["code"] == "save_failed");
+    const std::string message = answer["error"]["message"];
+    INFO(message);
+    CHECK(message.find("; make room there or choose another place") != std::string::npos);
+    CHECK(names_in(place).empty());
+    CHECK(clone.run("echo on") == "on\n");
+  }
+  // With room enough, zeros take none in the end.
+  const Mounted mounted(place, "size=1g");
+  save(helper, place + "/snapshot");
+  CHECK(stored_bytes(place + "/snapshot/ram") < used * 2);
   CHECK(clone.run("echo on") == "on\n");
 }
 

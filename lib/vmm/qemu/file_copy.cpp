@@ -103,14 +103,34 @@ bool is_zero(const char* page) {
   return page[0] == 0 && std::memcmp(page, page + 1, kPageBytes - 1) == 0;
 }
 
-// Writes what is not zero of `count` bytes of whole pages that belong at `at`.
-void write_pages(const char* bytes, size_t count, off_t at, int to) {
+// Calls `run` for each run of pages that are all zero, or all not.
+void for_runs(const char* bytes, size_t count,
+              const std::function<void(size_t begin, size_t end, bool zero)>& run) {
   for (size_t next = 0; next < count;) {
-    while (next < count && is_zero(bytes + next)) next += kPageBytes;
     const size_t first = next;
-    while (next < count && !is_zero(bytes + next)) next += kPageBytes;
-    if (next > first) write_at(to, bytes + first, next - first, at + static_cast<off_t>(first));
+    const bool zero = is_zero(bytes + first);
+    while (next < count && is_zero(bytes + next) == zero) next += kPageBytes;
+    run(first, next, zero);
   }
+}
+
+// Calls `pages` for all data of a file whose size is a whole number of pages. Not mapped: reading a
+// small buffer is faster than the page faults.
+void for_pages(int fd, off_t size, const std::atomic<bool>& cancelled,
+               const std::function<void(const char* bytes, size_t count, off_t at)>& pages) {
+  std::vector<char> buffer(kMemoryBytes);
+  for_data(fd, size, cancelled, [&](off_t begin, off_t end) {
+    begin -= begin % static_cast<off_t>(kPageBytes);
+    while (begin < end) {
+      const auto wanted = std::min(static_cast<off_t>(buffer.size()), size - begin);
+      const ssize_t count = pread(fd, buffer.data(), static_cast<size_t>(wanted), begin);
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0 || count % static_cast<ssize_t>(kPageBytes) != 0) fail_reading();
+      const off_t used = std::min(static_cast<off_t>(count), end - begin);
+      pages(buffer.data(), static_cast<size_t>(used), begin);
+      begin += used;
+    }
+  });
 }
 
 }  // namespace
@@ -135,18 +155,21 @@ void clone_file(int from, int to, const std::atomic<bool>& cancelled) {
 void copy_memory(int from, int to, const std::atomic<bool>& cancelled) {
   const off_t size = size_of(from);
   if (ftruncate(to, size) != 0) fail_writing();
-  std::vector<char> buffer(kMemoryBytes);
-  for_data(from, size, cancelled, [&](off_t begin, off_t end) {
-    // Not mapped: reading a small buffer is faster than the page faults.
-    while (begin < end) {
-      const auto wanted = std::min(static_cast<off_t>(buffer.size()), end - begin);
-      const ssize_t count = pread(from, buffer.data(), static_cast<size_t>(wanted), begin);
-      if (count < 0 && errno == EINTR) continue;
-      // Its pages are whole.
-      if (count <= 0 || count % static_cast<ssize_t>(kPageBytes) != 0) fail_reading();
-      write_pages(buffer.data(), static_cast<size_t>(count), begin, to);
-      begin += count;
-    }
+  for_pages(from, size, cancelled, [to](const char* bytes, size_t count, off_t at) {
+    for_runs(bytes, count, [&](size_t begin, size_t end, bool zero) {
+      if (!zero) write_at(to, bytes + begin, end - begin, at + static_cast<off_t>(begin));
+    });
+  });
+}
+
+void punch_zeros(int fd, const std::atomic<bool>& cancelled) {
+  for_pages(fd, size_of(fd), cancelled, [fd](const char* bytes, size_t count, off_t at) {
+    for_runs(bytes, count, [&](size_t begin, size_t end, bool zero) {
+      // What it cannot do only costs room.
+      if (zero)
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at + static_cast<off_t>(begin),
+                  static_cast<off_t>(end - begin));
+    });
   });
 }
 

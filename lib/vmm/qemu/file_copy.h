@@ -28,6 +28,10 @@ void clone_file(int from, int to, const std::atomic<bool>& cancelled);
 // holes.
 void copy_memory(int from, int to, const std::atomic<bool>& cancelled);
 
+// Makes holes of a file's pages of zeros, where the file system can. Its size is a whole number of
+// pages.
+void punch_zeros(int fd, const std::atomic<bool>& cancelled);
+
 // What comes out of a pipe, until its end.
 void drain_pipe(int pipe, int to, const std::atomic<bool>& cancelled);
 // The whole file into a pipe; a reader that has gone is the end of it.

@@ -230,8 +230,12 @@ void Save::step_sync() {
 }
 
 void Save::sync_all(const std::atomic<bool>& cancelled) {
-  for (current_ = 0; current_ < files_.size(); ++current_)
-    sync_file(files_[current_].fd.get(), cancelled);
+  for (current_ = 0; current_ < files_.size(); ++current_) {
+    const File& file = files_[current_];
+    // A QEMU that looks at a page of zeros may have made it one that is stored.
+    if (with_memory() && file.name == kRamFile) punch_zeros(file.fd.get(), cancelled);
+    sync_file(file.fd.get(), cancelled);
+  }
   if (fsync(directory_.fd()) != 0) throw CopyError(errno, false);
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
@@ -93,9 +94,13 @@ void SecondSave::step() {
     qemu_.reset();
   }
   if (over_) return;
-  if (const auto ending = qemu_->finish())
-    fail(fmt::format("QEMU {}{}{}", ending->status, ending->message.empty() ? "" : ": ",
-                     ending->message));
+  const auto ending = qemu_->finish();
+  if (!ending) return;
+  // What a write to a mapped file does that has nowhere to go.
+  const bool no_room = ending->status == describe_status(SIGBUS);
+  fail(fmt::format("QEMU {}{}{}", ending->status,
+                   ending->message.empty() ? "" : ": " + ending->message,
+                   no_room ? "; make room there or choose another place" : ""));
 }
 
 void SecondSave::cancel() {
