@@ -39,6 +39,7 @@
 #include <vmette/provider.h>
 #include <vmette/run.h>
 #include <vmette/session.h>
+#include <vmette/snapshot.h>
 #include <vmette/stream.h>
 #include <vmette/transfer.h>
 

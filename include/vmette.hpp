@@ -27,6 +27,7 @@
 #include <vmette/run.hpp>
 #include <vmette/session.hpp>
 #include <vmette/settings.hpp>
+#include <vmette/snapshot.hpp>
 #include <vmette/transfer.hpp>
 
 #endif

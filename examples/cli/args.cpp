@@ -64,12 +64,43 @@ std::optional<Action> subcommand_of(std::string_view word) {
   return action_of(word);
 }
 
+Arguments take_snapshot_words(const std::vector<std::string>& words) {
+  Arguments arguments;
+  arguments.action = Action::kSnapshot;
+  const std::string verb = words.size() > 1 ? words[1] : "";
+  if (verb != "info" && verb != "verify" && verb != "remove") {
+    throw UsageError{"snapshot expects info, verify or remove, got '" + verb +
+                     "'; write vmette snapshot info PATH"};
+  }
+  if (words.size() != 3) {
+    throw UsageError{"snapshot " + verb + " expects one path; write vmette snapshot " + verb +
+                     " PATH"};
+  }
+  arguments.snapshot_verb = verb;
+  arguments.snapshot_path = words[2];
+  return arguments;
+}
+
 void take_command(Arguments& arguments, const std::vector<std::string>& words, std::size_t first) {
   arguments.argv.assign(words.begin() + static_cast<std::ptrdiff_t>(first), words.end());
   if (arguments.argv.empty()) {
     throw UsageError{"-- expects a command; write vmette -- CMD ARG..."};
   }
   arguments.config.set_exec_argv(arguments.argv);
+}
+
+void set_resume_hooks(Arguments& arguments) {
+  const auto& frozen = arguments.resume_hook_frozen;
+  const auto& running = arguments.resume_hook;
+  if (!frozen && !running) return;
+  if (!arguments.resume_snapshot) {
+    throw UsageError{
+        "--resume-hook and --resume-hook-frozen are for a machine that is resumed; add "
+        "--resume-snapshot PATH"};
+  }
+  arguments.config.set_resume_hooks(
+      frozen ? vmette::Text(*frozen) : vmette::Text(static_cast<const char*>(nullptr)),
+      running ? vmette::Text(*running) : vmette::Text(static_cast<const char*>(nullptr)));
 }
 
 void add_shares(Arguments& arguments) {
@@ -118,6 +149,7 @@ void check_combinations(const Arguments& arguments) {
 Arguments parse(const std::vector<std::string>& words) {
   Arguments arguments;
   if (!words.empty()) {
+    if (words[0] == "snapshot") return take_snapshot_words(words);
     if (const auto action = subcommand_of(words[0])) {
       if (words.size() > 1) {
         throw UsageError{words[0] + " takes no arguments, got '" + words[1] + "'; drop it"};
@@ -140,6 +172,7 @@ Arguments parse(const std::vector<std::string>& words) {
     flag->apply(arguments, *flag, flag->form.empty() ? "" : take_value(*flag, words, ++i));
   }
   add_shares(arguments);
+  set_resume_hooks(arguments);
   check_combinations(arguments);
   return arguments;
 }

@@ -11,7 +11,7 @@
 
 namespace vmette_cli {
 
-enum class Action { kRun, kHelp, kVersion, kProviders, kQuickstart };
+enum class Action { kRun, kHelp, kVersion, kProviders, kQuickstart, kSnapshot };
 
 // A --share or --share-ro; its mount point may come before or after it.
 struct Share {
@@ -33,6 +33,10 @@ struct Arguments {
   bool build_snapshot = false;
   bool resume_snapshot = false;
   bool exec = false;
+  std::optional<std::string> resume_hook;
+  std::optional<std::string> resume_hook_frozen;
+  std::string snapshot_verb;  // with kSnapshot: info, verify or remove
+  std::string snapshot_path;
   std::vector<Share> shares;
   std::map<std::string, std::string> share_targets;  // by tag
   std::vector<std::string> argv;                     // what follows --

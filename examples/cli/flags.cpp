@@ -235,8 +235,8 @@ constexpr Flag kFlags[] = {
      Dash::kRefused,
      [](Arguments& a, const Flag&, const std::string&) { a.config.set_quiet(true); }},
 
-    {"--build-snapshot", "PATH", "boot, save the machine to PATH, end", Group::kSnapshot,
-     Dash::kRefused,
+    {"--build-snapshot", "PATH", "boot, run the command, save the machine to PATH, end",
+     Group::kSnapshot, Dash::kRefused,
      [](Arguments& a, const Flag&, const std::string& v) {
        a.build_snapshot = true;
        a.config.set_build_snapshot(v);
@@ -247,6 +247,19 @@ constexpr Flag kFlags[] = {
        a.resume_snapshot = true;
        a.config.set_resume_snapshot(v);
      }},
+    {"--resume-shares", "N", "devices for shares that a resume may add (default 0)",
+     Group::kSnapshot, Dash::kRefused,
+     [](Arguments& a, const Flag& flag, const std::string& v) {
+       a.config.set_resume_shares(number<std::uint32_t>(flag, v));
+     }},
+    {"--resume-hook", "CMD", "what a resumed machine runs before the command", Group::kSnapshot,
+     Dash::kAllowed, [](Arguments& a, const Flag&, const std::string& v) { a.resume_hook = v; }},
+    {"--resume-hook-frozen", "CMD", "the same, while its programs still stand still",
+     Group::kSnapshot, Dash::kAllowed,
+     [](Arguments& a, const Flag&, const std::string& v) { a.resume_hook_frozen = v; }},
+    {"--snapshot-digests", "", "keep digests of the files, for vmette snapshot verify",
+     Group::kSnapshot, Dash::kRefused,
+     [](Arguments& a, const Flag&, const std::string&) { a.config.set_snapshot_digests(true); }},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "providers.h"
 #include "quickstart.h"
 #include "report.h"
+#include "snapshot.h"
 #include "usage.h"
 
 namespace vmette_cli {
@@ -39,6 +40,8 @@ int dispatch(Arguments arguments) {
       return 0;
     case Action::kQuickstart:
       return quickstart();
+    case Action::kSnapshot:
+      return snapshot_command(arguments.snapshot_verb, arguments.snapshot_path);
   }
   return 1;
 }

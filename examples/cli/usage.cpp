@@ -40,6 +40,7 @@ std::string usage_text() {
   vmette [OPTION...]                  interactive shell
   vmette quickstart                   boot a machine to see that everything works
   vmette providers                    list what --rootfs understands
+  vmette snapshot info PATH           what is in a snapshot; also verify, remove
   vmette version | -V | --version     print the version
   vmette -h | --help                  print this text
 )";

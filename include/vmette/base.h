@@ -43,6 +43,8 @@ typedef struct vmette_stats vmette_stats;
 typedef struct vmette_transfer vmette_transfer;
 /** How much of a directory tree was copied. */
 typedef struct vmette_copied vmette_copied;
+/** A machine that was saved: what is in a snapshot's directory. */
+typedef struct vmette_snapshot vmette_snapshot;
 
 /** Machines that are kept ready. */
 typedef struct vmette_pool vmette_pool;

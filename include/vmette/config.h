@@ -178,10 +178,46 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_vcpus(vmette_config* con
 /** Guest memory. Default 512, at least 64. */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_mem_mib(vmette_config* config,
                                                                 uint64_t mem_mib);
-/** Boots, saves the machine to `path` and ends. NULL: none, the default. */
+/**
+ * Makes the machine one that can be saved, see vmette_session_snapshot(): shares go over 9p, there
+ * is no vsock, and a directory as root is packed into an image first (kept in the cache directory).
+ * A fixed vsock port, shares over virtio-fs and writable block devices are refused. Building a
+ * snapshot implies it. Default false.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_snapshottable(vmette_config* config,
+                                                                      bool on);
+/**
+ * Reserves devices for `count` shares that a machine resumed from a snapshot of this one may have
+ * beside those of the snapshot. Default 0.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_resume_shares(vmette_config* config,
+                                                                      uint32_t count);
+/**
+ * Shell lines that a resumed machine runs before it is ready: `frozen` while all programs of the
+ * snapshot still stand still, `running` after they go on. They are for programs that keep something
+ * which no two machines may share, like the state of their random generator: the kernel's own has
+ * been renewed by then. The resume fails where one does not end with 0. NULL: none, the default.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_resume_hooks(vmette_config* config,
+                                                                     const char* frozen,
+                                                                     const char* running);
+/** Keeps digests of a snapshot's files, which vmette_snapshot_verify() compares: 64 bytes and a
+ * second or so per 500 MiB. Default false. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_snapshot_digests(vmette_config* config,
+                                                                         bool on);
+/**
+ * For vmette_run(): boots, runs the command and, when it has ended with 0, saves the machine to
+ * `path` and ends. Programs that the command has left running are saved with it. Sessions use
+ * vmette_session_snapshot() or vmette_snapshot_build() instead. NULL: none, the default.
+ */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_build_snapshot(vmette_config* config,
                                                                        const char* path);
-/** Starts from the snapshot at `path` instead of booting. NULL: none, the default. */
+/**
+ * Starts from the snapshot at `path` instead of booting. The machine is that of the snapshot:
+ * vCPUs, memory, root, disks, scratch disk and command line stay at their defaults here or are what
+ * the snapshot has. Its variables come first, those set here win. A share with the tag of one in
+ * the snapshot takes its place, others need resume_shares. NULL: none, the default.
+ */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_resume_snapshot(vmette_config* config,
                                                                         const char* path);
 /**

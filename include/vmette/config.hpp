@@ -119,6 +119,16 @@ class Config : public Settings<Config, vmette_config, vmette_config_delete> {
   Config& set_mem_mib(std::uint64_t mem_mib) noexcept {
     return set(vmette_config_set_mem_mib, mem_mib);
   }
+  Config& set_snapshottable(bool on) noexcept { return set(vmette_config_set_snapshottable, on); }
+  Config& set_resume_shares(std::uint32_t count) noexcept {
+    return set(vmette_config_set_resume_shares, count);
+  }
+  Config& set_resume_hooks(const Text& frozen, const Text& running) noexcept {
+    return set(vmette_config_set_resume_hooks, frozen, running);
+  }
+  Config& set_snapshot_digests(bool on) noexcept {
+    return set(vmette_config_set_snapshot_digests, on);
+  }
   Config& set_build_snapshot(const Text& path) noexcept {
     return set(vmette_config_set_build_snapshot, path);
   }

@@ -99,6 +99,7 @@ class Error {
   template <class Self, class Raw, void (*Delete)(Raw*)>
   friend class Settings;
   friend class Session;
+  friend class Snapshot;
   static Error embedded_nul() noexcept {
     Error error;
     error.found_here_ = "a string argument has a NUL byte inside, pass it without";

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace vmette {
 
@@ -35,6 +36,8 @@ struct TimelineEntry {
   /// Time since the launch.
   std::chrono::microseconds at;
 };
+
+class Snapshot;
 
 /// One virtual machine. Its destruction ends the machine and waits until nothing of it is left; no
 /// other call may be under way then. All methods from any thread.
@@ -111,6 +114,11 @@ class Session {
     return detail::wrap<Buffer, vmette_buffer>(
         [this](vmette_buffer** out) { return vmette_session_console(capi(), out); });
   }
+
+  /// See snapshot.h, as for fork().
+  [[nodiscard]] result<Snapshot> snapshot(const Text& path) noexcept;
+  [[nodiscard]] result<std::vector<Session>> fork(std::size_t count,
+                                                  const Config* config = nullptr) noexcept;
 
   // Files of the machine, see file.h. A timeout that passes gives the call up.
 

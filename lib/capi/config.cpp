@@ -223,6 +223,26 @@ vmette_error* vmette_config_set_mem_mib(vmette_config* config, uint64_t mem_mib)
   return change(__func__, config, [&](Config& c) { c.mem_mib = mem_mib; });
 }
 
+vmette_error* vmette_config_set_snapshottable(vmette_config* config, bool on) {
+  return change(__func__, config, [&](Config& c) { c.snapshottable = on; });
+}
+
+vmette_error* vmette_config_set_resume_shares(vmette_config* config, uint32_t count) {
+  return change(__func__, config, [&](Config& c) { c.resume_shares = count; });
+}
+
+vmette_error* vmette_config_set_resume_hooks(vmette_config* config, const char* frozen,
+                                             const char* running) {
+  return change(__func__, config, [&](Config& c) {
+    c.resume_hook_frozen = frozen == nullptr ? "" : frozen;
+    c.resume_hook = running == nullptr ? "" : running;
+  });
+}
+
+vmette_error* vmette_config_set_snapshot_digests(vmette_config* config, bool on) {
+  return change(__func__, config, [&](Config& c) { c.snapshot_digests = on; });
+}
+
 vmette_error* vmette_config_set_build_snapshot(vmette_config* config, const char* path) {
   return set_text(__func__, config, &Config::build_snapshot, path);
 }

@@ -92,10 +92,12 @@ Result<void> use_set(const fs::path& directory, BootFiles& files) {
     if (files.kernel.empty()) {
       BOOST_OUTCOME_TRYV(check_member(path, manifest["kernel"], kernel));
       files.kernel = fs::absolute(kernel).lexically_normal();
+      files.kernel_sha256 = manifest["kernel"].value("sha256", "");
     }
     if (files.initramfs.empty()) {
       BOOST_OUTCOME_TRYV(check_member(path, manifest["initramfs"], initramfs));
       files.initramfs = fs::absolute(initramfs).lexically_normal();
+      files.initramfs_sha256 = manifest["initramfs"].value("sha256", "");
     }
   } catch (const std::exception& error) {
     return bad_set(path, error.what());
@@ -115,7 +117,7 @@ const char* guest_arch() {
 
 Result<BootFiles> find_boot_files(const Config& config) {
   std::error_code error;
-  BootFiles files{config.kernel, config.initramfs, {}};
+  BootFiles files{config.kernel, config.initramfs, {}, {}, {}};
   if (files.kernel.empty() || files.initramfs.empty()) {
     const auto directories = asset_directories(config);
     fs::path set;

@@ -137,12 +137,17 @@ size_t other_devices(const Config& config) {
   const bool root = !std::holds_alternative<std::monostate>(config.rootfs);
   const bool scratch = config.scratch_mib != 0;
   const bool vsock = config.vsock_mode == VsockMode::kFixed;
-  return size_t{1} + (root ? 1 : 0) + (scratch ? 1 : 0) + (config.net ? 1 : 0) + (vsock ? 1 : 0);
+  return size_t{1} + (root ? 1 : 0) + (scratch ? 1 : 0) + (config.net ? 1 : 0) + (vsock ? 1 : 0) +
+         config.resume_shares;
 }
 
 Result<void> check_devices(const Config& config) {
   const size_t count = config.shares.size() + config.disks.size();
-  const size_t most = vmm::kDeviceLimit - other_devices(config);
+  const size_t others = other_devices(config);
+  if (others > vmm::kDeviceLimit)
+    return wrong("resume_shares: {} are too many; a machine has at most {} devices",
+                 config.resume_shares, vmm::kDeviceLimit);
+  const size_t most = vmm::kDeviceLimit - others;
   if (count > most)
     return wrong(
         "shares, disks: {} are too many; a machine has at most {} devices, of which this one "
@@ -165,6 +170,35 @@ Result<void> check_files(const Config& config) {
   return check_disks(config);
 }
 
+// What cannot be saved, or cannot be found again by a machine that is resumed.
+Result<void> check_saving(const Config& config) {
+  if (!can_be_saved(config)) {
+    if (config.resume_shares != 0 && config.resume_snapshot.empty())
+      return wrong("resume_shares: {} is for machines that are saved; set snapshottable as well",
+                   config.resume_shares);
+    return success();
+  }
+  if (config.vsock_mode == VsockMode::kFixed)
+    return wrong(
+        "vsock_port: {} cannot be combined with snapshottable, a vsock device cannot be saved; "
+        "choose auto or disabled",
+        config.vsock_port);
+  const bool shares = !config.shares.empty() || std::holds_alternative<RootfsShare>(config.rootfs);
+  if (shares && config.share_transport == ShareTransport::kVirtiofs)
+    return wrong(
+        "share_transport: 'virtiofs' cannot be combined with snapshottable, a virtio-fs device "
+        "cannot be saved; choose auto or 9p");
+  for (const Disk& disk : config.disks) {
+    struct stat info{};
+    if (!disk.read_only && stat(disk.path.c_str(), &info) == 0 && S_ISBLK(info.st_mode))
+      return wrong(
+          "disks: the block device '{}' cannot be written by a snapshottable machine, which would "
+          "have to copy it; attach it read-only or use an image",
+          disk.path);
+  }
+  return success();
+}
+
 Result<void> check_combinations(const Config& config) {
   const bool read_only = root_is_read_only(config);
   if (read_only && config.switch_root && config.exec && !config.exec->interactive)
@@ -179,9 +213,7 @@ Result<void> check_combinations(const Config& config) {
   if (!config.build_snapshot.empty() && !config.resume_snapshot.empty())
     return wrong("build_snapshot: '{}' cannot be combined with resume_snapshot '{}'; use one",
                  config.build_snapshot, config.resume_snapshot);
-  if (!config.resume_snapshot.empty() && !config.exec)
-    return wrong("resume_snapshot: '{}' needs a command to run; set exec", config.resume_snapshot);
-  return success();
+  return check_saving(config);
 }
 
 // What the configuration can say and this version's machines cannot do.
@@ -191,9 +223,6 @@ Result<void> check_available(const Config& config) {
     return not_in_this_version("vsock_port with a number", "choose auto or disabled");
   if (config.guest_vsock_port != Config{}.guest_vsock_port)
     return not_in_this_version("guest_vsock_port", "leave it at its default");
-  if (!config.build_snapshot.empty()) return not_in_this_version("build_snapshot", "leave it out");
-  if (!config.resume_snapshot.empty())
-    return not_in_this_version("resume_snapshot", "leave it out");
   return success();
 }
 
@@ -240,6 +269,10 @@ void settle_paths(Config& config) {
   for (Disk& disk : config.disks) absolute(disk.path);
   config.scratch_dir = scratch_directory(config);
   absolute(config.scratch_dir);
+}
+
+bool can_be_saved(const Config& config) {
+  return config.snapshottable || !config.build_snapshot.empty();
 }
 
 bool root_is_read_only(const Config& config) {

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/progress.h"
+#include "core/snapshot/manifest.h"
 #include "wire/messages.h"
 
 namespace vmette::core {
@@ -32,6 +33,8 @@ struct RootfsBlock {
   std::string path;
   std::string fstype;      // empty: told by its superblock
   bool read_only = false;  // no writable layer on top; the image itself is never written
+  bool packed = false;     // made from a directory: a snapshot keeps it
+  FileStamp stamp{};       // of a machine that can be saved
 };
 
 // What a provider makes one of the other two of, see core/rootfs/resolve.h.
@@ -45,6 +48,7 @@ struct Share {
   std::string path;
   bool read_only = false;
   std::string target;  // mount point in the guest; empty: /mnt/<tag>
+  std::string device = {};  // the guest's name of it in a restored machine; empty: from the tag
 };
 
 // Where the guest mounts it.
@@ -55,6 +59,8 @@ struct Disk {
   bool read_only = false;
   std::string id;      // empty: disk<N>, its position
   std::string fstype;  // once it was looked at; empty: none that is known
+  std::string image = {};  // of a restored machine: the disk begins as a copy of it
+  FileStamp stamp{};   // of a machine that can be saved, where the disk is read-only
 };
 
 // The main command: a shell line (one element, `shell`) or an argv.
@@ -95,8 +101,13 @@ struct Config {
   uint32_t ready_timeout_ms = 60'000;
   uint32_t vcpus = 1;
   uint64_t mem_mib = 512;
+  bool snapshottable = false;
   std::string build_snapshot;
   std::string resume_snapshot;
+  uint32_t resume_shares = 0;
+  std::string resume_hook_frozen;  // shell lines, empty: none
+  std::string resume_hook;
+  bool snapshot_digests = false;
   uint64_t scratch_mib = 0;
   std::string scratch_dir;  // empty: VMETTE_SCRATCH_DIR, /var/tmp
   bool quiet = false;
@@ -113,6 +124,9 @@ void settle_paths(Config& config);
 
 // Checks ranges, names, combinations and that files exist. Nothing is started or opened for long.
 Result<void> validate(const Config& config);
+
+// Whether its machine is made so that it can be saved.
+bool can_be_saved(const Config& config);
 
 // No writable layer over the root.
 bool root_is_read_only(const Config& config);

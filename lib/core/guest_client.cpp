@@ -88,9 +88,29 @@ bool GuestClient::take_frames() {
 
 void GuestClient::send(wire::Type type, uint16_t flags, uint64_t stream, std::string_view payload) {
   if (closed_ || deaf_) return;
-  wire::append_frame(outgoing_, type, flags, stream, payload);
+  wire::append_frame(holding_ ? held_ : outgoing_, type, flags, stream, payload);
+  if (!holding_ && !writing_) flush();
+  behind_ = behind_ || held_.size() + outgoing_.size() - sent_ > kBehindBytes;
+}
+
+void GuestClient::send_past(wire::Type type, std::string_view payload) {
+  if (closed_ || deaf_) return;
+  wire::append_frame(outgoing_, type, 0, 0, payload);
   if (!writing_) flush();
-  behind_ = behind_ || outgoing_.size() - sent_ > kBehindBytes;
+}
+
+void GuestClient::release() {
+  holding_ = false;
+  if (closed_ || deaf_) return held_.clear();
+  outgoing_ += std::exchange(held_, {});
+  if (!writing_) flush();
+  if (outgoing_.empty()) catch_up();
+}
+
+void GuestClient::catch_up() {
+  if (holding_ || !std::exchange(behind_, false)) return;
+  const auto caught_up = callbacks_.caught_up;  // it may close this
+  if (caught_up) caught_up();
 }
 
 void GuestClient::flush() {
@@ -127,9 +147,7 @@ void GuestClient::wait_writable() {
                        self->writing_ = false;
                        if (error || self->closed_) return;
                        self->flush();
-                       if (!self->outgoing_.empty() || !std::exchange(self->behind_, false)) return;
-                       const auto caught_up = self->callbacks_.caught_up;  // it may close this
-                       if (caught_up) caught_up();
+                       if (self->outgoing_.empty()) self->catch_up();
                      });
 }
 

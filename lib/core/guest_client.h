@@ -34,6 +34,10 @@ class GuestClient : public std::enable_shared_from_this<GuestClient> {
 
   void start();
   void send(wire::Type type, uint16_t flags, uint64_t stream, std::string_view payload);
+  // From now on what is sent waits for release(); send_past() sends all the same, ahead of it.
+  void hold() { holding_ = true; }
+  void send_past(wire::Type type, std::string_view payload);
+  void release();
   // So much is queued that what can wait should wait.
   [[nodiscard]] bool behind() const { return behind_; }
   // No callback comes after it. Idempotent.
@@ -45,14 +49,17 @@ class GuestClient : public std::enable_shared_from_this<GuestClient> {
   void read_frames();
   bool take_frames();
   void flush();
+  void catch_up();
   void lose(const std::string& why);
 
   boost::asio::posix::stream_descriptor stream_;
   Callbacks callbacks_;
   wire::Decoder decoder_{wire::Sender::kGuest};
   std::string outgoing_;
-  size_t sent_ = 0;  // of outgoing_
+  size_t sent_ = 0;   // of outgoing_
+  std::string held_;  // goes out after the release
   bool writing_ = false;
+  bool holding_ = false;
   bool behind_ = false;
   bool deaf_ = false;  // the peer takes nothing any more
   bool closed_ = false;

@@ -40,6 +40,7 @@ vmm::ShareTransport to_vmm(ShareTransport transport) {
 // The name that the guest finds a share by: its tag, or, where that is longer than a device can
 // report, the tag's beginning and the share's number. No caller's tag has a tilde.
 std::string device_tag(const Config& config, size_t index) {
+  if (!config.shares[index].device.empty()) return config.shares[index].device;
   const std::string& tag = config.shares[index].tag;
   if (tag.size() <= vmm::kMaxTagBytes) return tag;
   const std::string number = fmt::format("~{}", index);
@@ -56,15 +57,25 @@ std::vector<vmm::Share> machine_shares(const Config& config) {
     const Share& share = config.shares[i];
     shares.push_back({device_tag(config, i), share.path, share.read_only, transport, false});
   }
+  const size_t used = reserved_in_use(config.shares);
+  for (size_t i = 0; i < config.resume_shares; ++i)
+    shares.push_back({reserved_device(used + i), {}, true, transport, false});
   return shares;
 }
 
 std::vector<vmm::Disk> machine_disks(const Config& config) {
   std::vector<vmm::Disk> disks;
   if (const auto* block = std::get_if<RootfsBlock>(&config.rootfs))
-    disks.push_back({block->path, vmm::kRootSerial, true});
-  for (size_t i = 0; i < config.disks.size(); ++i)
-    disks.push_back({config.disks[i].path, disk_id(config, i), config.disks[i].read_only});
+    disks.push_back({block->path, vmm::kRootSerial, true, {}});
+  for (size_t i = 0; i < config.disks.size(); ++i) {
+    const Disk& disk = config.disks[i];
+    vmm::Disk one{disk.path, disk_id(config, i), disk.read_only, {}};
+    if (!disk.image.empty()) {
+      one.path = disk.image;
+      one.copy_in = config.scratch_dir;
+    }
+    disks.push_back(std::move(one));
+  }
   return disks;
 }
 
@@ -110,7 +121,7 @@ std::vector<wire::DiskSetup> disk_setups(const Config& config) {
 
 }  // namespace
 
-vmm::Machine machine_for(const Config& config, const BootFiles& files) {
+vmm::Machine machine_for(const Config& config, const BootFiles& files, const Restore* restore) {
   vmm::Machine machine;
   machine.version = VMETTE_VERSION;
   machine.parent_pid = getpid();
@@ -122,7 +133,13 @@ vmm::Machine machine_for(const Config& config, const BootFiles& files) {
   machine.accel = to_vmm(config.accel);
   machine.disks = machine_disks(config);
   if (config.scratch_mib != 0)
-    machine.scratch = vmm::Scratch{config.scratch_dir, kScratchSerial, config.scratch_mib};
+    machine.scratch = vmm::Scratch{config.scratch_dir, kScratchSerial, config.scratch_mib, {}};
+  machine.snapshottable = can_be_saved(config);
+  if (restore != nullptr) {
+    machine.restore = restore->directory;
+    machine.cmdline = restore->manifest.cmdline;
+    if (machine.scratch) machine.scratch->image = restore->directory + "/" + kScratchFile;
+  }
   machine.shares = machine_shares(config);
   return machine;
 }

@@ -7,14 +7,15 @@
 
 #include "core/assets.h"
 #include "core/config.h"
+#include "core/snapshot/restore.h"
 #include "vmm/machine.h"
 #include "wire/messages.h"
 
 namespace vmette::core {
 
 // The machine that this process asks a helper for. The configuration must be valid, its paths
-// absolute.
-vmm::Machine machine_for(const Config& config, const BootFiles& files);
+// absolute. `restore`: the snapshot that it starts from; null: it boots.
+vmm::Machine machine_for(const Config& config, const BootFiles& files, const Restore* restore);
 
 // What the agent makes of the devices. `virtiofs_tags` are the shares that go over virtio-fs.
 wire::Setup setup_for(const Config& config, const std::set<std::string>& virtiofs_tags);

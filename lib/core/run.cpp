@@ -12,6 +12,7 @@
 #include <climits>
 #include <optional>
 
+#include "core/snapshot/snapshot.h"
 #include "core/terminal.h"
 
 namespace vmette::core {
@@ -88,6 +89,7 @@ class Runner {
  private:
   enum Slot : size_t { kSignal, kEnd, kReady, kIn, kInGone, kOut, kErr, kSlots };
 
+  [[nodiscard]] int end_fd() const;
   void fill(std::array<pollfd, kSlots>& items) const;
   void handle_signals();
   void attach();
@@ -114,12 +116,21 @@ void Runner::fill(std::array<pollfd, kSlots>& items) const {
   items.fill({-1, 0, 0});
   items[kSignal] = {signals_.fd(), POLLIN, 0};
   // The end counts once the streams are drained.
-  if (!out_ && !err_) items[kEnd] = {session_->end_event().fd(), POLLIN, 0};
+  if (!out_ && !err_) items[kEnd] = {end_fd(), POLLIN, 0};
   if (!attached_) items[kReady] = {session_->ready_event().fd(), POLLIN, 0};
   if (in_ && pending_in_.empty()) items[kIn] = {STDIN_FILENO, POLLIN, 0};
   if (in_) items[kInGone] = {in_.get(), static_cast<short>(pending_in_.empty() ? 0 : POLLOUT), 0};
   if (out_) items[kOut] = {out_.get(), POLLIN, 0};
   if (err_) items[kErr] = {err_.get(), POLLIN, 0};
+}
+
+// Of what is waited for: a machine that will be saved goes on after its command.
+int Runner::end_fd() const {
+  if (config_.build_snapshot.empty()) return session_->end_event().fd();
+  if (!attached_) return -1;
+  const auto main = session_->main_process();
+  if (main) return main->complete().fd();
+  return config_.exec ? session_->end_event().fd() : session_->ready_event().fd();
 }
 
 void Runner::loop() {
@@ -230,6 +241,18 @@ RunOutput output_of(const Session& session) {
   return output;
 }
 
+// Saves the machine, whose command has ended well, and ends it. Whatever else has happened tells
+// the session's end.
+Result<void> save_and_end(const std::shared_ptr<Session>& session, SnapshotDraft& draft) {
+  if (session->state() != State::kReady) return success();
+  const auto main = session->main_process();
+  const auto exit = main ? main->exit() : std::optional<wire::Exit>(wire::Exit());
+  if (!exit || exit->signalled || exit->status != 0) return success();
+  auto saved = take_snapshot(*session, draft);
+  if (!saved) return saved.error();
+  return success();
+}
+
 Result<RunOutput> run(const Config& config) {
   if (g_running.test_and_set())
     return Error(Code::kState, "another run() is under way in this process; use sessions instead");
@@ -239,7 +262,13 @@ Result<RunOutput> run(const Config& config) {
   if (!reactor) return reactor.error();
 
   Config effective = config;
-  if (!effective.exec) effective.exec = interactive_shell();
+  if (!effective.exec && effective.build_snapshot.empty()) effective.exec = interactive_shell();
+  std::optional<SnapshotDraft> draft;
+  if (!effective.build_snapshot.empty()) {
+    auto made = SnapshotDraft::create(effective.build_snapshot);
+    if (!made) return made.error();
+    draft = std::move(made.value());
+  }
   const bool tty =
       !config.capture_output && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
   MainStdio stdio;
@@ -257,10 +286,16 @@ Result<RunOutput> run(const Config& config) {
   Runner runner(config, session, tty, signals);
   runner.loop();
   runner.restore_terminal();
+  Result<void> saved = success();
+  if (draft && runner.stop_signal() == 0) saved = save_and_end(session, *draft);
   if (!session->end_event().wait(0)) session->request_kill();
   BOOST_OUTCOME_TRYV(session->wait(-1));
+  if (!saved) return saved.error();
 
   RunOutput output = output_of(*session);
+  if (draft && draft->committed())
+    output.end = {EndKind::kExited, 0,
+                  one_line(fmt::format("the machine was saved at {}", config.build_snapshot))};
   if (runner.stop_signal() != 0 && output.end.kind == EndKind::kStopped)
     output.end.exit_code = 128 + runner.stop_signal();
   // What failed is the caller's to tell, from the error or the output.

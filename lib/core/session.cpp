@@ -1,5 +1,6 @@
 #include "core/session.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <atomic>
@@ -8,6 +9,7 @@
 #include "core/disks.h"
 #include "core/log.h"
 #include "core/rootfs/resolve.h"
+#include "core/snapshot/prepare.h"
 
 namespace vmette::core {
 namespace {
@@ -25,11 +27,13 @@ uint64_t next_number() {
 
 }  // namespace
 
-Session::Session(Reactor& reactor, Config config, MainStdio stdio, std::string ca_certs)
+Session::Session(Reactor& reactor, Config config, MainStdio stdio, std::string ca_certs,
+                 std::optional<Restore> restore)
     : reactor_(reactor),
       config_(std::move(config)),
       stdio_(stdio),
       ca_certs_(std::move(ca_certs)),
+      restore_(std::move(restore)),
       number_(next_number()),
       ready_timer_(reactor.io()),
       session_timer_(reactor.io()),
@@ -37,22 +41,37 @@ Session::Session(Reactor& reactor, Config config, MainStdio stdio, std::string c
 
 Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config,
                                                  std::optional<MainStdio> stdio) {
+  std::optional<Restore> restore;
+  if (!config.resume_snapshot.empty()) {
+    auto saved = open_restore(config.resume_snapshot);
+    if (!saved) return saved.error();
+    auto whole = restored_config(std::move(config), saved.value());
+    if (!whole) return whole.error();
+    config = std::move(whole.value());
+    restore = std::move(saved.value());
+  }
   // Before the root is fetched, which may take long, and with what was fetched.
   BOOST_OUTCOME_TRYV(validate(config));
   auto ca_certs = read_ca_certs(config);
   if (!ca_certs) return ca_certs.error();
+  const Progress progress = config.progress;
   auto whole = resolved(std::move(config), Effort::kAll);
   if (!whole) return whole.error();
   config = std::move(whole.value());
   BOOST_OUTCOME_TRYV(validate(config));
   settle_paths(config);
+  if (can_be_saved(config)) {
+    BOOST_OUTCOME_TRYV(prepare_for_saving(config, progress));
+  }
   detect_fstypes(config);
   if (!stdio) {
     stdio.emplace();
     stdio->kind = config.capture_output ? MainStdio::Kind::kCapture : MainStdio::Kind::kDiscard;
   }
-  std::shared_ptr<Session> session(
-      new Session(reactor, std::move(config), *stdio, std::move(ca_certs.value())));
+  std::shared_ptr<Session> session(new Session(reactor, std::move(config), *stdio,
+                                               std::move(ca_certs.value()), std::move(restore)));
+  if (const auto* root = std::get_if<RootfsBlock>(&session->config_.rootfs); root && root->packed)
+    session->packed_root_.reset(open(root->path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!session->ready_event_.valid() || !session->end_event_.valid())
     return os_error("a session: no descriptor for its state", EMFILE, "library");
   return session;
@@ -210,6 +229,11 @@ State Session::state() const {
 End Session::end() const {
   const std::lock_guard lock(mutex_);
   return end_;
+}
+
+MachineIdentity Session::identity() const {
+  const std::lock_guard lock(mutex_);
+  return identity_;
 }
 
 std::string Session::cmdline() const {

@@ -22,6 +22,7 @@
 #include "core/guest_client.h"
 #include "core/process.h"
 #include "core/reactor.h"
+#include "core/snapshot/restore.h"
 #include "core/vmm_client.h"
 
 namespace vmette::core {
@@ -40,6 +41,17 @@ struct MainStdio {
 // Bytes kept of a guest's console.
 inline constexpr size_t kConsoleBytes = size_t{64} * 1024;
 inline constexpr const char* kStoppedMessage = "the session was stopped";
+
+// What saving a machine came to.
+struct SavedMachine {
+  struct File {
+    std::string name;     // in the directory
+    uint64_t size = 0;    // bytes
+    uint64_t stored = 0;  // bytes of disk
+  };
+  uint64_t pause_us = 0;  // for how long the vCPUs stood still
+  std::vector<File> files;
+};
 
 struct TimelineEntry {
   std::string name;
@@ -77,6 +89,9 @@ class Session : public std::enable_shared_from_this<Session> {
   void request_kill();
 
   [[nodiscard]] const Config& config() const { return config_; }
+  // The image that the root was packed into, held open; -1 where it was not.
+  [[nodiscard]] int packed_root_fd() const { return packed_root_.get(); }
+  [[nodiscard]] const std::optional<Restore>& restore() const { return restore_; }
   [[nodiscard]] State state() const;
   [[nodiscard]] End end() const;
   [[nodiscard]] std::string cmdline() const;
@@ -99,6 +114,12 @@ class Session : public std::enable_shared_from_this<Session> {
   // Stop the vCPUs and let them go on. They return when it is done.
   Result<void> pause();
   Result<void> unpause();
+  // Has the machine written to `directory`, which must not exist and belongs to the helper until it
+  // is renamed. The guest's processes are frozen meanwhile and go on afterwards.
+  Result<SavedMachine> save(const std::string& directory);
+  // What the helper says of the hypervisor, for the manifest of a snapshot. Empty before the
+  // machine exists.
+  [[nodiscard]] MachineIdentity identity() const;
   // The last bytes that the console printed.
   [[nodiscard]] std::string console() const;
 
@@ -113,7 +134,8 @@ class Session : public std::enable_shared_from_this<Session> {
   using Clock = std::chrono::steady_clock;
   using Timer = boost::asio::steady_timer;
 
-  Session(Reactor& reactor, Config config, MainStdio stdio, std::string ca_certs);
+  Session(Reactor& reactor, Config config, MainStdio stdio, std::string ca_certs,
+          std::optional<Restore> restore);
 
   // Any thread.
   [[nodiscard]] Result<void> must_be_ready() const;
@@ -148,6 +170,29 @@ class Session : public std::enable_shared_from_this<Session> {
   Result<void> change_pause(bool on);
   void begin_pause(bool on, const PauseAnswer& answer);
   void pause_done(bool on);
+  void stop_clocks(bool on);
+
+  // Save and resume (session_save.cpp).
+  struct SaveJob;
+  void begin_save(std::shared_ptr<SaveJob> job);
+  void quiesce_late();
+  bool handle_quiesce_answer(const wire::Frame& frame);
+  void handle_quiesced(const wire::Frame& frame);
+  void handle_quiesce_error(const wire::Frame& frame);
+  void save_machine();
+  void machine_saved(Result<SavedMachine> saved);
+  void machine_continued();
+  void end_save();
+  Result<void> note_identity(const nlohmann::json& answer);
+  void restore_failed(Error error);
+  void expect_wake();
+  void send_wake(bool restored);
+  void handle_waking(const wire::Frame& frame);
+  void handle_wake_error(const wire::Frame& frame);
+  void saved_guest_awake();
+  void restored_guest_awake(const wire::Hello& hello);
+  void run_hook(const std::string& line, const char* name, std::function<void()> then);
+
   void main_finished();
   void announce_ready();
   void add_guest_step(const std::string& name, uint64_t guest_us);
@@ -175,8 +220,10 @@ class Session : public std::enable_shared_from_this<Session> {
   Reactor& reactor_;
   const Config config_;
   const MainStdio stdio_;
-  const std::string ca_certs_;  // PEM
-  const uint64_t number_;       // in the log
+  const std::string ca_certs_;            // PEM
+  const std::optional<Restore> restore_;  // where the machine comes from, if it was saved
+  UniqueFd packed_root_;
+  const uint64_t number_;  // in the log
   Event ready_event_;
   Event end_event_;
 
@@ -187,6 +234,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<Error> start_error_;  // why it never got ready
   bool was_ready_ = false;
   std::string cmdline_;
+  MachineIdentity identity_;
   std::vector<TimelineEntry> timeline_;
   std::shared_ptr<Process> main_;
   std::string console_;  // its last bytes
@@ -207,6 +255,9 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string stage_ = "helper";  // for errors of the start
   std::map<uint64_t, std::shared_ptr<GuestStream>> streams_;
   uint64_t next_stream_ = 1;
+  std::shared_ptr<SaveJob> save_;  // while one is under way
+  std::string wake_nonce_;         // of the HELLO that is waited for, empty: none
+  size_t stale_bytes_ = 0;         // that have come before it
   std::optional<End> decided_;
   std::optional<Error> failure_;  // with a decided kError
   bool emulated_ = false;

@@ -1,13 +1,13 @@
 // The reactor's side of a session's start: helper, hypervisor, HELLO, SETUP, READY, command.
 #include <fmt/format.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 
 #include "core/log.h"
 #include "core/machine_plan.h"
+#include "core/random.h"
+#include "core/realtime.h"
 #include "core/session.h"
 #include "vmm/machine.h"
 
@@ -21,16 +21,7 @@ constexpr size_t kMostGuestSteps = 32;
 constexpr size_t kLongestStepName = 48;
 // As docs/guest-protocol.md allows.
 constexpr size_t kMostStreams = 4096;
-
-std::string fresh_entropy() {
-  std::string bytes(64, '\0');
-  return getentropy(bytes.data(), bytes.size()) == 0 ? bytes : std::string();
-}
-
-uint64_t realtime_ns() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
-}
+constexpr size_t kEntropyBytes = 64;
 
 }  // namespace
 
@@ -43,6 +34,7 @@ void Session::begin(HelperProcess helper) {
       VmmClient::Callbacks{[this](UniqueFd fd) { attach_guest(std::move(fd)); },
                            [this](const std::string& bytes) { add_console(bytes); },
                            [this](const VmmClient::DiskError& error) { disk_failed(error); },
+                           [this] { machine_continued(); },
                            [this](const VmmClient::Stopped& stopped) { machine_stopped(stopped); },
                            [this](Error error) { fail(std::move(error)); },
                            [this](const std::string&) { publish_end(); }});
@@ -79,7 +71,8 @@ void Session::arm_session_timeout(Clock::time_point at) {
 
 void Session::create_machine() {
   stage_ = "create";
-  const vmm::Machine machine = machine_for(config_, boot_files());
+  const vmm::Machine machine = machine_for(config_, boot_files(), restore_ ? &*restore_ : nullptr);
+  if (restore_) expect_wake();
   if (const auto wrong = vmm::validate(machine))
     return fail(Error(Code::kInvalidConfig, one_line(*wrong), "create"));
   vmm_->request("create", vmm::to_json(machine), [this](Result<json> answer) {
@@ -95,11 +88,16 @@ void Session::machine_created(const json& answer) {
   }
   emulated_ = text_field(answer, "accel") != "kvm";
   note_shares(answer);
+  if (const auto known = note_identity(answer); !known) return fail(known.error());
   stage_ = "start";
   vmm_->request("start", json::object(), [this](const Result<json>& answer) {
-    if (!answer) return fail(answer.error());
-    stage_ = phase_ == GuestPhase::kHello ? "kernel" : stage_;
+    if (!answer) return restore_ ? restore_failed(answer.error()) : fail(answer.error());
     add_timeline("hypervisor started");
+    if (restore_) {
+      stage_ = "wake";
+      return send_wake(true);
+    }
+    stage_ = phase_ == GuestPhase::kHello ? "kernel" : stage_;
   });
 }
 
@@ -143,6 +141,7 @@ void Session::attach_guest(UniqueFd stream) {
 }
 
 void Session::handle_frame(const wire::Frame& frame) {
+  if (!wake_nonce_.empty()) return handle_waking(frame);
   if (phase_ == GuestPhase::kHello) {
     if (frame.type != Type::kHello || frame.stream != 0)
       return violation("its first frame is not HELLO");
@@ -152,6 +151,7 @@ void Session::handle_frame(const wire::Frame& frame) {
     if (frame.type == Type::kReady && phase_ == GuestPhase::kSetup) return handle_ready(frame);
     if (frame.type == Type::kError && phase_ == GuestPhase::kSetup)
       return handle_setup_error(frame);
+    if (save_ && phase_ == GuestPhase::kReady && handle_quiesce_answer(frame)) return;
     if (frame.type == Type::kBye && phase_ == GuestPhase::kShutdown) return teardown();
     return violation(
         fmt::format("it sent {} out of order", wire::type_name(static_cast<uint16_t>(frame.type))));
@@ -187,7 +187,7 @@ void Session::send_setup(uint32_t generation) {
   wire::Setup setup = setup_for(config_, virtiofs_tags_);
   setup.generation = generation;
   setup.realtime_ns = realtime_ns();
-  setup.entropy = fresh_entropy();
+  setup.entropy = random_bytes(kEntropyBytes);
   setup.ca_certs = ca_certs_;
   std::string payload = wire::encode(setup);
   if (payload.size() > wire::kMaxHostMessageBytes)
@@ -311,6 +311,8 @@ void Session::main_finished() {
   const auto main = main_process();
   if (const auto failure = main->failure()) return fail(*failure);
   const wire::Exit exit = *main->exit();
+  // Whoever builds a snapshot saves the machine now, and ends it then.
+  if (!config_.build_snapshot.empty() && !exit.signalled && exit.status == 0) return;
   std::string message = exit.signalled
                             ? fmt::format("the command was killed by signal {}{}", exit.status,
                                           exit.oom ? " because the guest ran out of memory" : "")

@@ -125,7 +125,7 @@ void Session::begin_shutdown(uint32_t grace_ms) {
   phase_ = GuestPhase::kShutdown;
   // A paused guest would not hear it.
   if (state() == State::kPaused) vmm_->request("resume", nlohmann::json::object(), [](auto&&) {});
-  guest_->send(wire::Type::kShutdown, 0, 0, wire::encode(wire::Shutdown{grace_ms}));
+  guest_->send_past(wire::Type::kShutdown, wire::encode(wire::Shutdown{grace_ms}));
   end_timer_.expires_after(std::chrono::milliseconds(grace_ms) + kPowerOffMs);
   end_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (!error) self->teardown();
@@ -138,6 +138,7 @@ void Session::teardown() {
   ready_timer_.cancel();
   session_timer_.cancel();
   end_timer_.cancel();
+  save_.reset();
   if (guest_) guest_->close();
   const Error why(Code::kSessionEnded, "session ended: " + decided_->message);
   const auto streams = std::exchange(streams_, {});

@@ -39,6 +39,9 @@ Result<void> Session::change_pause(bool on) {
 
 void Session::begin_pause(bool on, const PauseAnswer& answer) {
   const State wanted = on ? State::kReady : State::kPaused;
+  if (save_)
+    return answer->set_value(
+        Error(Code::kState, "the session is being saved; wait for the snapshot", "pause"));
   if (!self_ || decided_ || state() != wanted)
     return answer->set_value(Error(
         Code::kState,
@@ -56,6 +59,11 @@ void Session::pause_done(bool on) {
     const std::lock_guard lock(mutex_);
     state_ = on ? State::kPaused : State::kReady;
   }
+  stop_clocks(on);
+}
+
+// Of the streams and of the session.
+void Session::stop_clocks(bool on) {
   for (const auto& [id, stream] : streams_) stream->pause(on);
   if (config_.timeout_seconds == 0) return;
   if (on) {

@@ -31,10 +31,11 @@ Error answer_error(const json& error) {
   const bool missing = code == "not_found";
   const bool config = code == "bad_kernel" || code == "bad_initramfs" ||
                       code == "kvm_unavailable" || code == "virtiofs_unavailable" ||
-                      code == "bad_disk" || code == "bad_scratch";
-  return {missing  ? Code::kNotFound
-          : config ? Code::kInvalidConfig
-                   : Code::kStartFailed,
+                      code == "bad_disk" || code == "bad_scratch" || code == "not_snapshottable";
+  return {missing                 ? Code::kNotFound
+          : config                ? Code::kInvalidConfig
+          : code == "save_failed" ? Code::kSnapshot
+                                  : Code::kStartFailed,
           message_of(error), one_line(text_field(error, "stage"))};
 }
 
@@ -143,6 +144,8 @@ void VmmClient::handle_event(const json& message) {
     const auto full = message.find("full");
     callbacks_.disk_error({text_field(message, "serial"), full != message.end() && *full == true,
                            one_line(text_field(message, "reason"))});
+  } else if (event == "continued") {
+    callbacks_.continued();
   } else if (event == "stopped") {
     callbacks_.stopped({text_field(message, "reason"), text_field(message, "message")});
   } else if (event == "failed") {

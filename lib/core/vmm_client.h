@@ -37,6 +37,7 @@ class VmmClient : public std::enable_shared_from_this<VmmClient> {
     std::function<void(UniqueFd)> channel;     // the control stream
     std::function<void(std::string)> console;  // bytes
     std::function<void(DiskError)> disk_error;
+    std::function<void()> continued;        // the vCPUs run again, the save goes on
     std::function<void(Stopped)> stopped;   // the hypervisor has ended
     std::function<void(Error)> failed;      // helper or its protocol failed
     std::function<void(std::string)> gone;  // how the helper ended

@@ -237,8 +237,6 @@ TEST_CASE("an option whose feature comes later ends with one line and exit code 
       {{"--net"}, "net"},
       {{"--vsock-port", "9000"}, "vsock_port"},
       {{"--guest-vsock-port", "9000"}, "guest_vsock_port"},
-      {{"--build-snapshot", "x"}, "build_snapshot"},
-      {{"--resume-snapshot", "x"}, "resume_snapshot"},
   };
   for (const auto& [words, field] : cases) {
     Words line = words;

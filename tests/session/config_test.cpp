@@ -344,12 +344,25 @@ TEST_CASE("settings that contradict each other are refused") {
         c.exec = Command{{"true"}, false};
       },
       "build_snapshot", "/a", "use one");
-  refuses_change([](Config& c) { c.resume_snapshot = "/b"; }, "resume_snapshot", "/b", "set exec");
+  refuses_change([](Config& c) { c.resume_shares = 2; }, "resume_shares", "2", "snapshottable");
+  refuses_change(
+      [](Config& c) {
+        c.snapshottable = true;
+        c.vsock_mode = VsockMode::kFixed;
+        c.vsock_port = 77;
+      },
+      "vsock_port", "77", "choose auto or disabled");
+  refuses_change(
+      [](Config& c) {
+        c.build_snapshot = "/a";
+        c.shares.push_back({"work", "/tmp"});
+        c.share_transport = ShareTransport::kVirtiofs;
+      },
+      "share_transport", "virtiofs", "choose auto or 9p");
 }
 
 TEST_CASE("what this version cannot do is said by its field") {
   unsupported(with([](Config& c) { c.net = true; }), "net");
-  unsupported(with([](Config& c) { c.build_snapshot = "/s"; }), "build_snapshot");
   unsupported(with([](Config& c) { c.guest_vsock_port = 1026; }), "guest_vsock_port");
   unsupported(with([](Config& c) {
                 c.vsock_mode = VsockMode::kFixed;

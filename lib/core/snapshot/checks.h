@@ -33,8 +33,11 @@ Result<void> check_identity(const std::string& path, const SnapshotManifest& man
 // clones' memory holds of them would not fit another content.
 Result<void> check_images(const std::string& path, const SnapshotManifest& manifest);
 
-// Every file is there, a regular file, of its size; memory and device state look like such; the
-// manifest is as it was written. Follows no link. Quick: reads no content.
+// Every file is there, a regular file, of its size; memory and device state look like such. Follows
+// no link. Quick: reads no content.
+Result<void> check_files(const std::string& path, const SnapshotManifest& manifest);
+
+// The same, and the manifest is as it was written.
 Result<void> check_structure(const std::string& path, const SnapshotManifest& manifest);
 
 // Reads every file whose digest the manifest has, and compares.

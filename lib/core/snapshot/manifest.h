@@ -87,6 +87,7 @@ struct SnapshotShare {
   std::string path;
   std::string target;
   bool read_only = false;
+  std::string device = {};  // the guest's name of it; empty: from the tag
 
   bool operator==(const SnapshotShare&) const = default;
 };

@@ -250,6 +250,7 @@ void visit(Visitor& v, T& value) {
     v.field("path", value.path);
     v.field("target", value.target);
     v.field("read_only", value.read_only);
+    v.field("device", value.device);
   } else if constexpr (std::is_same_v<Struct, SnapshotFile>) {
     v.field("name", value.name);
     v.field("size", value.size);

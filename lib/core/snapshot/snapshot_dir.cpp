@@ -199,7 +199,10 @@ Result<void> SnapshotDraft::commit(SnapshotManifest manifest, bool digests,
   if (auto read_back = parse_manifest(text, target_); !read_back) return read_back.error();
   if (const int error = write_manifest(fd_.get(), text); error != 0)
     return failed(target_, fmt::format("{} cannot be written", kManifestFile), error);
-  BOOST_OUTCOME_TRYV(move_to(final_.empty() ? draft_name(kPrivateName) : final_));
+  // A private one keeps its name: were this process killed, the helper that made it removes it.
+  if (!final_.empty()) {
+    BOOST_OUTCOME_TRYV(move_to(final_));
+  }
   committed_ = true;
   return success();
 }
@@ -240,8 +243,9 @@ Result<void> remove_snapshot(const std::string& path) {
   }
   if (!draft && !complete)
     return failed(path, fmt::format("it has no {}, and so it is no snapshot", kManifestFile));
-  // A draft that is worked on is locked; the lock keeps sweepers off this one.
-  if (!lock(directory.get(), LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+  // A draft that is worked on is locked; the lock keeps sweepers off this one. A complete one may
+  // still be locked by the helper that made it.
+  if (!lock(directory.get(), LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK && draft)
     return failed(path, "somebody is still making it; try again later");
   if (!draft) {
     const std::string aside = draft_name(place.name);

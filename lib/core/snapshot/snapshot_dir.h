@@ -45,7 +45,7 @@ class SnapshotDraft {
 
   // Completes the snapshot: lists its files in the manifest (with digests on request), writes the
   // manifest last and moves the directory to its place. kSnapshot when something has come there
-  // meanwhile. A private draft moves to another temporary name, so that its helper lets go of it.
+  // meanwhile. A private draft stays where it is.
   Result<void> commit(SnapshotManifest manifest, bool digests = false,
                       const Progress& progress = {});
   [[nodiscard]] bool committed() const { return committed_; }

@@ -1,0 +1,194 @@
+// Machines that are saved while they run.
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "snapshot/saved.h"
+#include "support/text.h"
+
+using vmette::Config;
+using vmette::ErrorCode;
+using vmette::Exec;
+using vmette::Session;
+using vmette_test::contains;
+using vmette_test::eventually;
+using vmette_test::kDeadline;
+using vmette_test::must;
+using vmette_test::own_helpers;
+using vmette_test::run_in;
+using vmette_test::says;
+using vmette_test::small_machine;
+using vmette_test::started;
+using vmette_test::TempDir;
+using vmette_test::text;
+
+namespace {
+
+vmette::Error refusal(vmette::result<vmette::Snapshot> outcome) {
+  REQUIRE_FALSE(outcome);
+  INFO(outcome.error().message());
+  return outcome.error();
+}
+
+}  // namespace
+
+TEST_CASE("a session goes on after it was saved, and its streams lose nothing") {
+  const TempDir dir;
+  auto session = started(small_machine());
+  auto talker = must(session.exec(
+      Exec("for i in $(seq 1 2000); do echo line $i of the stream; done; sleep 0.2; echo end")));
+  const auto snapshot = must(session.snapshot(dir / "one"));
+  CHECK(snapshot.mem_mib() == 128);
+  CHECK(snapshot.pause().count() > 0);
+  must(talker.wait(kDeadline));
+  const std::string out = text(must(talker.output()).stdout_text());
+  CHECK(std::count(out.begin(), out.end(), '\n') == 2001);
+  CHECK(contains(out, "line 2000 of the stream\nend\n"));
+  CHECK(says(session, "echo alive") == "alive");
+  CHECK(std::filesystem::exists(dir / "one/manifest.json"));
+  // Nothing else is left in the directory.
+  CHECK(std::distance(std::filesystem::directory_iterator(dir.path()), {}) == 1);
+}
+
+TEST_CASE("commands that are asked for during a save run after it") {
+  const TempDir dir;
+  auto session = started(small_machine());
+  std::thread saver([&] { (void)session.snapshot(dir / "one"); });
+  std::vector<std::string> answers;
+  for (int i = 0; i < 20; ++i) answers.push_back(says(session, "echo " + std::to_string(i)));
+  saver.join();
+  for (int i = 0; i < 20; ++i) CHECK(answers[static_cast<size_t>(i)] == std::to_string(i));
+}
+
+TEST_CASE("a session that was not made for it says what stands in the way, and how") {
+  const TempDir dir;
+  Config plain;
+  plain.set_mem_mib(128).add_share("work", dir.path().string(), true);
+  auto session = started(plain);
+  const auto error = refusal(session.snapshot(dir / "one"));
+  CHECK(error.code() == ErrorCode::kSnapshot);
+  CHECK(contains(text(error.message()), "share 'work'"));
+  CHECK(contains(text(error.message()), "snapshottable"));
+  const auto forked = session.fork(2);
+  REQUIRE_FALSE(forked);
+  CHECK(contains(text(forked.error().message()), "snapshottable"));
+  CHECK(says(session, "echo alive") == "alive");
+}
+
+TEST_CASE("a snapshot's place must be free, and two builders of one path do not mix") {
+  const TempDir dir;
+  auto session = started(small_machine());
+  std::filesystem::create_directory(dir / "taken");
+  CHECK(contains(text(refusal(session.snapshot(dir / "taken")).message()), "taken"));
+  CHECK(contains(text(refusal(session.snapshot(dir / "no/such/place")).message()), "no/such"));
+
+  auto other = started(small_machine());
+  std::vector<int> won(2);
+  std::thread one([&] { won[0] = session.snapshot(dir / "race") ? 1 : 0; });
+  std::thread two([&] { won[1] = other.snapshot(dir / "race") ? 1 : 0; });
+  one.join();
+  two.join();
+  CHECK(won[0] + won[1] == 1);
+  must(vmette::Snapshot::open(dir / "race"));
+  CHECK(std::distance(std::filesystem::directory_iterator(dir.path()), {}) == 2);
+  CHECK(says(session, "echo alive") == "alive");
+  CHECK(says(other, "echo alive") == "alive");
+}
+
+TEST_CASE("shares are away during a save and back after it; one in use is named") {
+  const TempDir dir;
+  (void)dir.write("work/note", "from the host");
+  auto config = small_machine();
+  config.add_share("work", (dir / "work"), false);
+  auto session = started(config);
+  Exec sleep(std::vector<std::string>{"sleep", "1000"});
+  auto user = must(session.exec(sleep.set_cwd("/mnt/work")));
+  must(user.wait_started(kDeadline));
+  const auto busy = refusal(session.snapshot(dir / "one"));
+  CHECK(contains(text(busy.message()), "/mnt/work"));
+  CHECK(contains(text(busy.message()), "sleep"));
+  CHECK(says(session, "cat /mnt/work/note") == "from the host");
+  must(user.kill());
+  must(user.wait(kDeadline));
+  const auto snapshot = must(session.snapshot(dir / "one"));
+  CHECK(says(session, "cat /mnt/work/note") == "from the host");
+  auto clone = must(snapshot.resume());
+  CHECK(says(clone, "cat /mnt/work/note") == "from the host");
+  // Another directory in the same place.
+  (void)dir.write("other/note", "from elsewhere");
+  Config moved;
+  moved.add_share("work", (dir / "other"), true);
+  auto second = must(snapshot.resume(moved));
+  CHECK(says(second, "cat /mnt/work/note") == "from elsewhere");
+}
+
+TEST_CASE("a fork's sessions begin as the session is, and leave nothing behind") {
+  const TempDir scratch;
+  auto config = small_machine();
+  config.set_scratch_dir(scratch.path().string());
+  auto session = started(config);
+  (void)says(session, "echo shared >/tmp/state");
+  auto copies = must(session.fork(3));
+  REQUIRE(copies.size() == 3);
+  CHECK(std::filesystem::is_empty(scratch.path()));
+  for (size_t i = 0; i < copies.size(); ++i)
+    (void)says(copies[i], "cat /tmp/state && echo copy " + std::to_string(i) + " >/tmp/state");
+  for (size_t i = 0; i < copies.size(); ++i)
+    CHECK(says(copies[i], "cat /tmp/state") == "copy " + std::to_string(i));
+  CHECK(says(session, "cat /tmp/state") == "shared");
+}
+
+TEST_CASE("a resumed machine is saved again, and what that gives is a snapshot like any other") {
+  const TempDir dir;
+  auto session = started(small_machine());
+  (void)says(session, "echo first >/tmp/log");
+  const auto first = must(session.snapshot(dir / "first"));
+  auto clone = must(first.resume());
+  (void)says(clone, "echo second >>/tmp/log");
+  const auto second = must(clone.snapshot(dir / "second"));
+  CHECK(says(clone, "cat /tmp/log") == "first\nsecond");
+  must(vmette::Snapshot::remove(dir / "first"));
+  auto grandchild = must(second.resume());
+  CHECK(says(grandchild, "cat /tmp/log") == "first\nsecond");
+  // Its memory is the file's again, not a stream's.
+  CHECK(std::filesystem::file_size(dir / "second/devices") < (size_t{8} << 20));
+}
+
+TEST_CASE("twenty cycles of pause, write, snapshot and resume lose no byte") {
+  const TempDir dir;
+  auto config = small_machine();
+  config.set_scratch_mib(64).set_scratch_dir(dir.path().string());
+  auto session = std::make_unique<Session>(started(config));
+  (void)says(*session, "mkdir -p /work/tree");
+  std::string sums;
+  for (int cycle = 0; cycle < 20; ++cycle) {
+    INFO("cycle " << cycle);
+    must(session->pause());
+    must(session->unpause());
+    const std::string n = std::to_string(cycle);
+    sums = says(*session, "dd if=/dev/urandom of=/work/tree/" + n +
+                              " bs=64k count=4 2>/dev/null; cd /work/tree && md5sum *");
+    const std::string path = dir / ("cycle" + n);
+    const auto snapshot = must(session->snapshot(path));
+    session = std::make_unique<Session>(must(snapshot.resume()));
+    must(vmette::Snapshot::remove(path));
+    CHECK(says(*session, "cd /work/tree && md5sum *") == sums);
+  }
+}
+
+TEST_CASE("a writable disk is saved with the machine, and a resume's writes stay its own") {
+  const TempDir dir;
+  const std::string disk = dir.write("disk.img", std::string(size_t{1} << 20, '\0'));
+  auto config = small_machine();
+  config.add_disk(disk, false).set_scratch_dir(dir.path().string());
+  auto session = started(config);
+  (void)says(session, "echo saved | dd of=/dev/vmette/disk0 conv=notrunc 2>/dev/null; sync");
+  const auto snapshot = must(session.snapshot(dir / "one"));
+  must(session.stop(100));
+  auto clone = must(snapshot.resume());
+  CHECK(says(clone, "head -n 1 /dev/vmette/disk0") == "saved");
+  (void)says(clone, "echo clone | dd of=/dev/vmette/disk0 conv=notrunc 2>/dev/null; sync");
+  auto other = must(snapshot.resume());
+  CHECK(says(other, "head -n 1 /dev/vmette/disk0") == "saved");
+}
