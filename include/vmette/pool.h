@@ -40,7 +40,8 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_pool_options_set_idle_ms(vmette_poo
 /**
  * A pool of machines of this configuration. Borrows both; `options` may be NULL for the defaults.
  * Checks the configuration and fetches its root as vmette_session_new() does, then returns at once
- * and starts machines in the background, as many at a time as the host has processors. Refused
+ * and starts machines in the background, as many at a time as the host has processors. They can be
+ * saved: vmette_config_set_snapshottable() is implied, with all that it refuses. Refused as well,
  * with VMETTE_E_INVALID_CONFIG: a command (run it in the session that you take), build_snapshot,
  * and timeout_seconds, which would pass while a machine waits. VMETTE_E_INVALID_ARGUMENT when the
  * options contradict each other. `*out` is owned by the caller, free with vmette_pool_delete().

@@ -131,12 +131,14 @@ Result<void> check(const Config& config) {
 
 Result<std::unique_ptr<PoolStarter>> session_starter(Reactor& reactor, const Config& config) {
   BOOST_OUTCOME_TRYV(check(config));
-  auto first = Session::create(reactor, config);
+  Config wanted = config;
+  wanted.snapshottable = true;
+  auto first = Session::create(reactor, wanted);
   if (!first) return first.error();
   // What the session made of the configuration serves all the machines to come, so that roots are
   // fetched once. A snapshot adds its own to it each time.
   const bool boots = config.resume_snapshot.empty();
-  Config settled = boots ? first.value()->config() : config;
+  Config settled = boots ? first.value()->config() : wanted;
   settled.providers.clear();
   settled.progress = nullptr;
   settle_for_later(settled);

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "session/machine.h"
@@ -147,6 +148,38 @@ TEST_CASE("a request that is given up gives its machine back") {
   CHECK(must(pool.count()).ready() == 1);
   CHECK(must(pool.take(std::chrono::milliseconds(0))).state() == vmette::State::kReady);
   CHECK(must(pool.count()).started() >= 1);
+}
+
+TEST_CASE("a pool of clones hands out what was saved, until the snapshot is gone") {
+  const TempDir dir;
+  const std::string path = dir / "warm";
+  {
+    auto pool = pool_of(small(), kept(1));
+    auto session = must(pool.take(kDeadline));
+    CHECK(run_in(session, "echo warm > /tmp/mark").code == 0);
+    must(session.snapshot(path));
+  }
+  std::optional<vmette::Pool> pool;
+  {
+    const WorkingDirectory inside(dir.path());
+    pool = pool_of(vmette::Config().set_resume_snapshot("warm"), kept(2));
+  }
+  std::set<std::string> seen;
+  for (int i = 0; i < 4; ++i) {
+    auto session = must(pool->take(kDeadline));
+    CHECK(run_in(session, "cat /tmp/mark").out == "warm\n");
+    seen.insert(run_in(session, "cat /proc/sys/kernel/random/uuid").out);
+  }
+  CHECK(seen.size() == 4);
+  REQUIRE(has_ready(*pool, 2));
+  must(vmette::Snapshot::remove(path));
+  auto last = must(pool->take(kDeadline));
+  auto very_last = must(pool->take(kDeadline));
+  CHECK(run_in(last, "cat /tmp/mark").out == "warm\n");
+  const auto none = pool->take(kDeadline);
+  REQUIRE(!none);
+  INFO(none.error().message());
+  CHECK(none.error().code() == vmette::ErrorCode::kSnapshot);
 }
 
 TEST_CASE("who takes from a pool that cannot start machines gets the reason") {
