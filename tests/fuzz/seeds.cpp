@@ -148,6 +148,11 @@ void helper_lines() {
   put("helper_lines", "machine",
       b({2}) +
           R"({"version":"0.1.0","parent_pid":1,"arch":"x86_64","kernel":"/k","initramfs":"/i","cmdline":"quiet","vcpus":2,"memory_mib":512,"accel":"tcg","qemu":"/q","disks":[{"path":"/d","serial":"d0","read_only":true}],"shares":[{"tag":"t","path":"/p","read_only":false,"transport":"9p","stable":true}]})");
+  put("helper_lines", "restored_machine",
+      "\x02{\"version\":\"0.1.0\",\"parent_pid\":1,\"arch\":\"x86_64\",\"kernel\":\"/k\","
+      "\"snapshottable\":true,\"restore\":\"/s\",\"disks\":[{\"path\":\"/s/disk0\",\"serial\":"
+      "\"d0\",\"copy_in\":\"/var/tmp\"}],\"scratch\":{\"directory\":\"/var/tmp\",\"serial\":\"s\","
+      "\"mib\":16,\"image\":\"/s/scratch\"},\"shares\":[{\"tag\":\"t\",\"path\":\"\"}]}");
 }
 
 // Steps of host_session.cpp.

@@ -198,6 +198,11 @@ std::string guest_kernel() {
   return environment("VMETTE_ASSETS_DIR") + (x86 ? "/x86_64/vmlinux" : "/aarch64/Image");
 }
 
+std::string guest_initramfs() {
+  return environment("VMETTE_ASSETS_DIR") + "/" + std::string(name_of(vmette::vmm::host_arch())) +
+         "/initramfs.cpio";
+}
+
 vmette::vmm::Machine bare_machine() {
   vmette::vmm::Machine machine;
   machine.version = VMETTE_VERSION;

@@ -95,6 +95,8 @@ std::string fake_bzimage();
 
 // The kernel of this build's guest assets.
 std::string guest_kernel();
+// Their initramfs, with the agent in it.
+std::string guest_initramfs();
 
 // A machine with that kernel and nothing else: it panics for want of a root.
 vmette::vmm::Machine bare_machine();

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -24,8 +23,7 @@ namespace {
 
 Machine saved_machine() {
   Machine machine = bare_machine();
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
-  machine.initramfs = std::string(std::getenv("VMETTE_ASSETS_DIR")) + "/x86_64/initramfs.cpio";
+  machine.initramfs = guest_initramfs();
   machine.cmdline = "quiet";
   machine.snapshottable = true;
   return machine;
