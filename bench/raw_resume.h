@@ -6,7 +6,8 @@
 
 namespace vmette::bench {
 
-// Seconds from before QEMU's start to the agent's answer to the first frame: one round trip.
+// Seconds from before QEMU's start to the first byte of the same command that the other side runs,
+// asked for in one round trip.
 double raw_resume(const vmette::Snapshot& snapshot);
 
 }  // namespace vmette::bench
