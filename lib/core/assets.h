@@ -12,8 +12,8 @@ struct BootFiles {
   std::string kernel;
   std::string initramfs;
   std::string helper;
-  std::string kernel_sha256;  // as the boot assets say; empty: not from them
-  std::string initramfs_sha256;
+  std::string kernel_sha256 = {};  // as the boot assets say; empty: not from them
+  std::string initramfs_sha256 = {};
 };
 
 // Finds kernel, initramfs and helper: what the configuration names, else the boot assets and the

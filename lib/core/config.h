@@ -47,7 +47,7 @@ struct Share {
   std::string tag;
   std::string path;
   bool read_only = false;
-  std::string target;  // mount point in the guest; empty: /mnt/<tag>
+  std::string target;       // mount point in the guest; empty: /mnt/<tag>
   std::string device = {};  // the guest's name of it in a restored machine; empty: from the tag
 };
 
@@ -57,10 +57,10 @@ std::string mount_point(const Share& share);
 struct Disk {
   std::string path;
   bool read_only = false;
-  std::string id;      // empty: disk<N>, its position
-  std::string fstype;  // once it was looked at; empty: none that is known
+  std::string id;          // empty: disk<N>, its position
+  std::string fstype;      // once it was looked at; empty: none that is known
   std::string image = {};  // of a restored machine: the disk begins as a copy of it
-  FileStamp stamp{};   // of a machine that can be saved, where the disk is read-only
+  FileStamp stamp{};       // of a machine that can be saved, where the disk is read-only
 };
 
 // The main command: a shell line (one element, `shell`) or an argv.

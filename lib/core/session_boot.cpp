@@ -76,7 +76,7 @@ void Session::create_machine() {
   if (const auto wrong = vmm::validate(machine))
     return fail(Error(Code::kInvalidConfig, one_line(*wrong), "create"));
   vmm_->request("create", vmm::to_json(machine), [this](Result<json> answer) {
-    if (!answer) return fail(answer.error());
+    if (!answer) return restore_ ? restore_failed(answer.error()) : fail(answer.error());
     machine_created(answer.value());
   });
 }

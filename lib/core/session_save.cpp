@@ -196,9 +196,9 @@ Result<void> Session::note_identity(const json& answer) {
 }
 
 void Session::restore_failed(Error error) {
-  error.code = Code::kRestoreFailed;
-  error.message = one_line(fmt::format("snapshot {}: the hypervisor could not load it: {}",
-                                       restore_->directory, error.message));
+  if (error.code != Code::kNotFound) error.code = Code::kRestoreFailed;
+  error.message = one_line(
+      fmt::format("snapshot {}: it cannot be resumed: {}", restore_->directory, error.message));
   fail(std::move(error));
 }
 

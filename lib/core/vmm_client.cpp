@@ -32,10 +32,11 @@ Error answer_error(const json& error) {
   const bool config = code == "bad_kernel" || code == "bad_initramfs" ||
                       code == "kvm_unavailable" || code == "virtiofs_unavailable" ||
                       code == "bad_disk" || code == "bad_scratch" || code == "not_snapshottable";
-  return {missing                 ? Code::kNotFound
-          : config                ? Code::kInvalidConfig
-          : code == "save_failed" ? Code::kSnapshot
-                                  : Code::kStartFailed,
+  return {missing                                              ? Code::kNotFound
+          : config                                             ? Code::kInvalidConfig
+          : code == "save_failed"                              ? Code::kSnapshot
+          : code == "bad_snapshot" || code == "restore_failed" ? Code::kRestoreFailed
+                                                               : Code::kStartFailed,
           message_of(error), one_line(text_field(error, "stage"))};
 }
 

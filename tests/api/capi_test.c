@@ -109,6 +109,8 @@ static void test_setters(vmette_config* config) {
   CHECK(works(vmette_config_set_net(config, false)));
   CHECK(works(vmette_config_set_vsock(config, VMETTE_VSOCK_AUTO, 0)));
   CHECK(works(vmette_config_set_ready_timeout_ms(config, 1000)));
+  CHECK(works(vmette_config_set_snapshottable(config, false)));
+  CHECK(works(vmette_config_set_resume_shares(config, 0)));
   CHECK(works(vmette_config_set_build_snapshot(config, NULL)));
   CHECK(works(vmette_config_set_resume_snapshot(config, NULL)));
   CHECK(works(vmette_config_set_scratch_mib(config, 0)));

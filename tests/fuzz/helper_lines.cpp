@@ -139,7 +139,7 @@ void client(Script script) {
             quiet();
             require(error.reason.find('\n') == std::string::npos, "a reason is one line");
           },
-          [&](const VmmClient::Stopped&) { quiet(); },
+          [&] { quiet(); }, [&](const VmmClient::Stopped&) { quiet(); },
           [&](const vmette::core::Error& error) {
             quiet();
             require(error.message.find('\n') == std::string::npos, "an error is one line");

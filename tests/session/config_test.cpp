@@ -20,6 +20,7 @@ using vmette::core::Command;
 using vmette::core::Config;
 using vmette::core::RootfsBlock;
 using vmette::core::RootfsShare;
+using vmette::core::ShareTransport;
 using vmette::core::validate;
 using vmette::core::VsockMode;
 using vmette_test::contains;
@@ -355,7 +356,7 @@ TEST_CASE("settings that contradict each other are refused") {
   refuses_change(
       [](Config& c) {
         c.build_snapshot = "/a";
-        c.shares.push_back({"work", "/tmp"});
+        c.shares.push_back({"work", "/tmp", false, {}});
         c.share_transport = ShareTransport::kVirtiofs;
       },
       "share_transport", "virtiofs", "choose auto or 9p");

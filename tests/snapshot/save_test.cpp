@@ -1,10 +1,16 @@
 // Machines that are saved while they run.
+#include <unistd.h>
+
+#include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "snapshot/saved.h"
+#include "support/images.h"
+#include "support/mounted.h"
 #include "support/text.h"
 
 using vmette::Config;
@@ -14,6 +20,8 @@ using vmette::Session;
 using vmette_test::contains;
 using vmette_test::eventually;
 using vmette_test::kDeadline;
+using vmette_test::make_image;
+using vmette_test::Mounted;
 using vmette_test::must;
 using vmette_test::own_helpers;
 using vmette_test::run_in;
@@ -24,6 +32,18 @@ using vmette_test::TempDir;
 using vmette_test::text;
 
 namespace {
+
+// A root that needs no more than a shell.
+std::string small_root(const TempDir& dir) {
+  const auto tree = dir.path() / "root";
+  for (const char* place : {"bin", "proc", "sys", "dev", "tmp", "run", "etc"})
+    std::filesystem::create_directories(tree / place);
+  std::filesystem::copy_file("/bin/busybox", tree / "bin/busybox");
+  for (const char* name : {"sh", "cat", "ls"})
+    std::filesystem::create_symlink("busybox", tree / "bin" / name);
+  (void)dir.write("root/from", "the directory\n");
+  return tree.string();
+}
 
 vmette::Error refusal(vmette::result<vmette::Snapshot> outcome) {
   REQUIRE_FALSE(outcome);
@@ -175,6 +195,64 @@ TEST_CASE("twenty cycles of pause, write, snapshot and resume lose no byte") {
     must(vmette::Snapshot::remove(path));
     CHECK(says(*session, "cd /work/tree && md5sum *") == sums);
   }
+}
+
+TEST_CASE("a directory as root is packed once, and the snapshot keeps the image") {
+  const TempDir dir;
+  const std::string root = small_root(dir);
+  Config config;
+  config.set_mem_mib(128).set_rootfs_share(root, false).set_cache_dir(dir / "cache");
+  config.set_exec("echo warm >/etc/warm");
+  const auto first = must(vmette::Snapshot::build(config, dir / "first"));
+  // What comes later is not in it, and needs no name of the first any more.
+  (void)dir.write("root/late", "too late");
+  auto clone = must(first.resume());
+  CHECK(says(clone, "cat /from /etc/warm; ls /late 2>/dev/null || echo no") ==
+        "the directory\nwarm\nno");
+  must(vmette::Snapshot::remove(dir / "first"));
+  std::filesystem::remove_all(dir / "cache");
+  const auto second = must(clone.snapshot(dir / "second"));
+  auto grandchild = must(second.resume());
+  CHECK(says(grandchild, "cat /from /etc/warm") == "the directory\nwarm");
+}
+
+TEST_CASE("an image that was replaced after the save is refused, and so is one that is gone") {
+  const TempDir dir;
+  const std::string root = small_root(dir);
+  const std::string image = dir / "root.img";
+  make_image("squashfs", root, image);
+  auto config = small_machine();
+  config.set_rootfs_block(image);
+  auto session = started(config);
+  const auto snapshot = must(session.snapshot(dir / "one"));
+  {
+    auto clone = must(snapshot.resume());
+  }
+  std::filesystem::remove(image);
+  (void)dir.write("root/from", "another directory");
+  make_image("squashfs", root, image);
+  for (const bool gone : {false, true}) {
+    if (gone) std::filesystem::remove(image);
+    const auto resumed = snapshot.resume();
+    REQUIRE_FALSE(resumed);
+    INFO(resumed.error().message());
+    CHECK(resumed.error().code() == ErrorCode::kRestoreFailed);
+    CHECK(contains(text(resumed.error().message()), image));
+  }
+}
+
+TEST_CASE("a disk that fills up while a machine is saved ends the save, not the machine") {
+  if (geteuid() != 0) {
+    WARN("skipped: mounts a small file system, which needs root");
+    return;
+  }
+  const TempDir dir;
+  const Mounted small(dir.path().string(), "size=8m");
+  auto session = started(small_machine());
+  const auto error = refusal(session.snapshot(dir / "one"));
+  CHECK(contains(text(error.message()), "No space left"));
+  CHECK(std::filesystem::is_empty(dir.path()));
+  CHECK(says(session, "echo alive") == "alive");
 }
 
 TEST_CASE("a writable disk is saved with the machine, and a resume's writes stay its own") {
