@@ -186,6 +186,8 @@ void Session::expect_wake() {
 
 Result<void> Session::note_identity(const json& answer) {
   auto identity = identity_from(answer);
+  // Of no concern to a machine that is neither restored nor saved.
+  if (!identity && !can_be_saved(config_)) return success();
   if (!identity) return identity.error();
   if (restore_) {
     BOOST_OUTCOME_TRYV(check_host(*restore_, identity.value(), boot_files()));
