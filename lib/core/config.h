@@ -94,20 +94,20 @@ struct Config {
   wire::EnvList env;
   bool switch_root = false;
   bool net = false;
+  bool snapshottable = false;
+  bool snapshot_digests = false;
   VsockMode vsock_mode = VsockMode::kAuto;
   uint32_t vsock_port = 0;
   uint32_t guest_vsock_port = 1025;
   uint32_t timeout_seconds = 0;
   uint32_t ready_timeout_ms = 60'000;
   uint32_t vcpus = 1;
+  uint32_t resume_shares = 0;
   uint64_t mem_mib = 512;
-  bool snapshottable = false;
   std::string build_snapshot;
   std::string resume_snapshot;
-  uint32_t resume_shares = 0;
   std::string resume_hook_frozen;  // shell lines, empty: none
   std::string resume_hook;
-  bool snapshot_digests = false;
   uint64_t scratch_mib = 0;
   std::string scratch_dir;  // empty: VMETTE_SCRATCH_DIR, /var/tmp
   bool quiet = false;

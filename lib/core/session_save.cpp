@@ -285,8 +285,8 @@ void Session::run_hook(const std::string& line, const char* name, std::function<
   spec.capture_limit = kHookOutputBytes;
   auto created = Process::create(reactor_.io(), std::move(spec));
   if (!created) return fail(created.error());
-  const auto process = created.value();
-  process->on_finished([this, process, name, then = std::move(then)] {
+  const auto& process = created.value();
+  process->on_finished([this, process = process, name, then = std::move(then)] {
     if (const auto failure = process->failure()) return fail(*failure);
     const wire::Exit exit = *process->exit();
     if (exit.signalled || exit.status != 0)
