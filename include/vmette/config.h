@@ -100,8 +100,8 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_config_set_rootfs_block(vmette_conf
  * Shares a directory of the host under /mnt/<tag>. A writable share lets the guest change, delete
  * and create files below `path` with the calling user's rights, but no setuid or setgid file and no
  * device node; a read-only one is read-only on the host's side. `tag`: 1 to 35 bytes of
- * [A-Za-z0-9._-], used once; "rootfs" and "ctl" are reserved. docs/rootfs.md says what a share
- * keeps of modes, owners and times. Borrows its arguments.
+ * [A-Za-z0-9._-], used once; "rootfs", "ctl" and what starts with "vmette-" are reserved.
+ * docs/rootfs.md says what a share keeps of modes, owners and times. Borrows its arguments.
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_config_add_share(vmette_config* config,
                                                               const char* tag, const char* path,

@@ -35,7 +35,9 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_snapshot_build(const vmette_config*
  * vmette_config_set_snapshottable() or a session that was resumed itself. The guest's programs
  * stand still from its beginning until the RAM is copied, and its shares are unmounted meanwhile: a
  * program that uses one is VMETTE_E_SNAPSHOT, which names it. Streams of commands go on afterwards
- * without a loss, and no timeout counts the time. One at a time; other calls on the session wait.
+ * without a loss, and no timeout counts the time. Commands and file operations that are asked for
+ * meanwhile wait; another save, a pause and its end are VMETTE_E_STATE. Returns when the files are
+ * on the disk, which takes longer than the guest waits.
  * `path` and `*out` as for vmette_snapshot_build(). Any thread.
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_session_snapshot(vmette_session* session,

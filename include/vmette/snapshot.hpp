@@ -124,12 +124,17 @@ inline result<Snapshot> Session::snapshot(const Text& path) noexcept {
 inline result<std::vector<Session>> Session::fork(std::size_t count,
                                                   const Config* config) noexcept {
   if (config != nullptr && config->error() != nullptr) return *config->error();
-  std::vector<vmette_session*> raw(count);
-  vmette_error* error = vmette_session_fork(capi(), count, detail::capi_of(config), raw.data());
-  if (error != nullptr) return Error(error);
   std::vector<Session> sessions;
-  sessions.reserve(count);
-  for (vmette_session* one : raw) sessions.emplace_back(one);
+  vmette_error* error = detail::contain([&]() -> vmette_error* {
+    std::vector<vmette_session*> raw(count);
+    sessions.reserve(count);
+    if (vmette_error* failed =
+            vmette_session_fork(capi(), count, detail::capi_of(config), raw.data()))
+      return failed;
+    for (vmette_session* one : raw) sessions.emplace_back(one);
+    return nullptr;
+  });
+  if (error != nullptr) return Error(error);
   return sessions;
 }
 

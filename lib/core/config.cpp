@@ -86,7 +86,7 @@ Result<void> check_tag(const std::string& tag, std::set<std::string>& seen) {
   if (tag.empty() || tag.size() > kLongestTag || !chars_ok || tag == "." || tag == "..")
     return wrong("shares: tag '{}' is not allowed; use 1 to {} bytes of [A-Za-z0-9._-]", tag,
                  kLongestTag);
-  if (tag == "rootfs" || tag == "ctl")
+  if (tag == "rootfs" || tag == "ctl" || tag.starts_with("vmette-"))
     return wrong("shares: tag '{}' is reserved; choose another name", tag);
   if (!seen.insert(tag).second)
     return wrong("shares: tag '{}' is used twice; give every share its own name", tag);

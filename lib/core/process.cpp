@@ -336,6 +336,13 @@ void Process::check_finished() {
   if (out_.complete(ended->out_bytes) && err_.complete(ended->err_bytes)) finish();
 }
 
+void Process::end_pipes() {
+  for (Output* stream : {&out_, &err_}) {
+    if (stream->writer) stream->writer->detach();
+    stream->writer.reset();
+  }
+}
+
 void Process::finish() {
   if (finished_callback_) std::exchange(finished_callback_, nullptr)();
 }

@@ -73,6 +73,9 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   // Called when everything that the command had written by its exit has arrived, or when it could
   // not be started. Once.
   void on_finished(std::function<void()> callback) { finished_callback_ = std::move(callback); }
+  // The caller's pipes end once they have what has come, whoever still has the streams in the
+  // guest.
+  void end_pipes();
 
   void open(Send send) override;
   std::string handle(const wire::Frame& frame) override;

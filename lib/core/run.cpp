@@ -9,7 +9,9 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <climits>
+#include <future>
 #include <optional>
 
 #include "core/snapshot/snapshot.h"
@@ -23,6 +25,8 @@ constexpr size_t kChunk = size_t{64} * 1024;
 // What a pipe with room takes without blocking.
 constexpr size_t kPiece = PIPE_BUF;
 constexpr int kSayMs = 1000;
+// How soon the end of a save is seen.
+constexpr int kSaveLookMs = 10;
 
 bool is_stop_signal(int number) {
   return std::find(std::begin(kStopSignals), std::end(kStopSignals), number) !=
@@ -83,6 +87,8 @@ class Runner {
       : config_(config), session_(std::move(session)), tty_(tty), signals_(signals) {}
 
   void loop();
+  // Waits for it and heeds signals meanwhile.
+  Result<void> wait_for(std::future<Result<void>> work);
   [[nodiscard]] int stop_signal() const { return stop_signal_; }
   void restore_terminal() { raw_.reset(); }
 
@@ -145,6 +151,14 @@ void Runner::loop() {
     if (items[kErr].revents != 0) pump_out(err_, STDERR_FILENO);
     if (items[kEnd].revents != 0 && attached_) return;
   }
+}
+
+Result<void> Runner::wait_for(std::future<Result<void>> work) {
+  while (work.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+    pollfd item{signals_.fd(), POLLIN, 0};
+    if (poll(&item, 1, kSaveLookMs) > 0) handle_signals();
+  }
+  return work.get();
 }
 
 void Runner::handle_signals() {
@@ -241,9 +255,9 @@ RunOutput output_of(const Session& session) {
   return output;
 }
 
-// Saves the machine, whose command has ended well, and ends it. Whatever else has happened tells
-// the session's end.
-Result<void> save_and_end(const std::shared_ptr<Session>& session, SnapshotDraft& draft) {
+// Saves the machine if its command has ended well. Whatever else has happened tells the session's
+// end.
+Result<void> save_if_well(const std::shared_ptr<Session>& session, SnapshotDraft& draft) {
   if (session->state() != State::kReady) return success();
   const auto main = session->main_process();
   const auto exit = main ? main->exit() : std::optional<wire::Exit>(wire::Exit());
@@ -287,10 +301,12 @@ Result<RunOutput> run(const Config& config) {
   runner.loop();
   runner.restore_terminal();
   Result<void> saved = success();
-  if (draft && runner.stop_signal() == 0) saved = save_and_end(session, *draft);
+  if (draft && runner.stop_signal() == 0)
+    saved = runner.wait_for(std::async(
+        std::launch::async, [&session, &draft] { return save_if_well(session, *draft); }));
   if (!session->end_event().wait(0)) session->request_kill();
   BOOST_OUTCOME_TRYV(session->wait(-1));
-  if (!saved) return saved.error();
+  if (!saved && runner.stop_signal() == 0) return saved.error();
 
   RunOutput output = output_of(*session);
   if (draft && draft->committed())

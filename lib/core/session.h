@@ -175,7 +175,8 @@ class Session : public std::enable_shared_from_this<Session> {
   // Save and resume (session_save.cpp).
   struct SaveJob;
   void begin_save(std::shared_ptr<SaveJob> job);
-  void quiesce_late();
+  void set_save_deadline(std::chrono::milliseconds from_now);
+  void save_late();
   bool handle_quiesce_answer(const wire::Frame& frame);
   void handle_quiesced(const wire::Frame& frame);
   void handle_quiesce_error(const wire::Frame& frame);
@@ -256,6 +257,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::map<uint64_t, std::shared_ptr<GuestStream>> streams_;
   uint64_t next_stream_ = 1;
   std::shared_ptr<SaveJob> save_;  // while one is under way
+  bool pausing_ = false;           // the helper was asked
   std::string wake_nonce_;         // of the HELLO that is waited for, empty: none
   size_t stale_bytes_ = 0;         // that have come before it
   std::optional<End> decided_;

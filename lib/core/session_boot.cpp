@@ -152,6 +152,10 @@ void Session::handle_frame(const wire::Frame& frame) {
     if (frame.type == Type::kError && phase_ == GuestPhase::kSetup)
       return handle_setup_error(frame);
     if (save_ && phase_ == GuestPhase::kReady && handle_quiesce_answer(frame)) return;
+    // SHUTDOWN has crossed the answers of a save.
+    const bool late =
+        frame.type == Type::kQuiesced || frame.type == Type::kHello || frame.type == Type::kError;
+    if (late && phase_ == GuestPhase::kShutdown) return;
     if (frame.type == Type::kBye && phase_ == GuestPhase::kShutdown) return teardown();
     return violation(
         fmt::format("it sent {} out of order", wire::type_name(static_cast<uint16_t>(frame.type))));
@@ -311,8 +315,10 @@ void Session::main_finished() {
   const auto main = main_process();
   if (const auto failure = main->failure()) return fail(*failure);
   const wire::Exit exit = *main->exit();
-  // Whoever builds a snapshot saves the machine now, and ends it then.
-  if (!config_.build_snapshot.empty() && !exit.signalled && exit.status == 0) return;
+  // Whoever builds a snapshot saves the machine now, and ends it then. Programs that the command
+  // has left may hold its streams for ever.
+  if (!config_.build_snapshot.empty() && !exit.signalled && exit.status == 0)
+    return main->end_pipes();
   std::string message = exit.signalled
                             ? fmt::format("the command was killed by signal {}{}", exit.status,
                                           exit.oom ? " because the guest ran out of memory" : "")

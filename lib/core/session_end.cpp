@@ -123,6 +123,9 @@ void Session::finish(EndKind kind, int32_t exit_code, std::string message, Desce
 
 void Session::begin_shutdown(uint32_t grace_ms) {
   phase_ = GuestPhase::kShutdown;
+  // The agent hears of it in every step of a save, whose caller learns of the end.
+  save_.reset();
+  wake_nonce_.clear();
   // A paused guest would not hear it.
   if (state() == State::kPaused) vmm_->request("resume", nlohmann::json::object(), [](auto&&) {});
   guest_->send_past(wire::Type::kShutdown, wire::encode(wire::Shutdown{grace_ms}));

@@ -46,8 +46,10 @@ void Session::begin_pause(bool on, const PauseAnswer& answer) {
     return answer->set_value(Error(
         Code::kState,
         on ? "the session is not ready, or paused already" : "the session is not paused", "pause"));
+  pausing_ = true;
   vmm_->request(on ? "pause" : "resume", nlohmann::json::object(),
                 [this, on, answer](const Result<nlohmann::json>& done) {
+                  pausing_ = false;
                   if (!done) return answer->set_value(done.error());
                   pause_done(on);
                   answer->set_value(success());

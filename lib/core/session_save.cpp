@@ -20,8 +20,12 @@ using json = nlohmann::json;
 
 // What freezing every process and unmounting the shares may take.
 constexpr std::chrono::milliseconds kQuiesceTime{10'000};
-// An agent that has said nothing by then is broken.
+// An agent that has said nothing so long after it should have is broken.
 constexpr std::chrono::milliseconds kQuiesceGrace{5'000};
+constexpr std::chrono::milliseconds kWakeTime{60'000};
+// What writing the machine may take: a slow disk's pace, and some more.
+constexpr std::chrono::seconds kSaveTime{120};
+constexpr uint64_t kSlowMibPerSecond = 8;
 // Output of the old connection that a restored guest may still hand out.
 constexpr size_t kMostStaleBytes = size_t{16} << 20;
 constexpr size_t kHookOutputBytes = 4096;
@@ -85,19 +89,31 @@ void Session::begin_save(std::shared_ptr<SaveJob> job) {
   if (state() == State::kPaused)
     return refuse(Code::kState, "the session is paused; let it go on first");
   if (save_) return refuse(Code::kState, "the session is being saved already; wait for that");
+  if (pausing_) return refuse(Code::kState, "the session is being paused; let it go on first");
   save_ = std::move(job);
   // Commands and calls may be asked for all the while; the guest hears of them afterwards.
   guest_->hold();
+  stop_clocks(true);
   guest_->send_past(Type::kQuiesce,
                     wire::encode(wire::Quiesce{static_cast<uint32_t>(kQuiesceTime.count())}));
-  save_->deadline.expires_after(kQuiesceTime + kQuiesceGrace);
-  save_->deadline.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-    if (!error) self->quiesce_late();
-  });
+  set_save_deadline(kQuiesceTime + kQuiesceGrace);
 }
 
-void Session::quiesce_late() {
-  if (save_) violation("it did not answer QUIESCE or WAKE");
+void Session::set_save_deadline(std::chrono::milliseconds from_now) {
+  save_->deadline.expires_after(from_now);
+  save_->deadline.async_wait(
+      [self = shared_from_this(), job = save_.get()](const boost::system::error_code& error) {
+        // One that has been set anew has come too late to be told so.
+        if (error || self->save_.get() != job || job->deadline.expiry() > Clock::now()) return;
+        self->save_late();
+      });
+}
+
+void Session::save_late() {
+  if (save_->step == SaveJob::Step::kQuiesce || save_->step == SaveJob::Step::kWake)
+    return violation("it did not answer QUIESCE or WAKE");
+  fail(Error(Code::kSnapshot, "the machine's helper process did not save the machine in time",
+             "save"));
 }
 
 // False: the frame has nothing to do with it.
@@ -115,7 +131,6 @@ bool Session::handle_quiesce_answer(const wire::Frame& frame) {
 void Session::handle_quiesced(const wire::Frame& frame) {
   const auto message = wire::decode<wire::Quiesced>(frame.payload);
   if (!message.value) return violation("its QUIESCED is wrong: " + message.error);
-  save_->deadline.cancel();
   save_machine();
 }
 
@@ -130,13 +145,12 @@ void Session::handle_quiesce_error(const wire::Frame& frame) {
                                  failure.path.empty() ? "" : " (" + failure.path + ")",
                                  failure.error == 0 ? "" : ": " + errno_text(failure.error))),
             "quiesce", failure.error);
-  save_->step = SaveJob::Step::kAwake;
-  end_save();
+  saved_guest_awake();
 }
 
 void Session::save_machine() {
   save_->step = SaveJob::Step::kSave;
-  stop_clocks(true);
+  set_save_deadline(kSaveTime + std::chrono::seconds(config_.mem_mib / kSlowMibPerSecond));
   vmm_->request("save", {{"dir", save_->directory}, {"resume", true}}, [this](Result<json> answer) {
     if (!save_) return;
     machine_saved(answer ? saved_machine(answer.value()) : Result<SavedMachine>(answer.error()));
@@ -153,18 +167,17 @@ void Session::machine_saved(Result<SavedMachine> saved) {
 void Session::machine_continued() {
   if (!save_ || save_->step != SaveJob::Step::kSave) return;
   save_->step = SaveJob::Step::kWake;
-  save_->deadline.expires_after(kQuiesceGrace);
-  save_->deadline.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-    if (!error) self->quiesce_late();
-  });
+  set_save_deadline(kWakeTime);
   send_wake(false);
 }
 
+// The session is as before, though its files may still be on their way to the disk.
 void Session::saved_guest_awake() {
   save_->step = SaveJob::Step::kAwake;
-  save_->deadline.cancel();
+  set_save_deadline(kSaveTime + std::chrono::seconds(config_.mem_mib / kSlowMibPerSecond));
   stop_clocks(false);
-  end_save();
+  guest_->release();
+  if (save_) end_save();  // what was released may have ended the session
 }
 
 // Once the guest goes on and the files are written.
@@ -174,7 +187,6 @@ void Session::end_save() {
   }
   const auto job = std::exchange(save_, nullptr);
   job->deadline.cancel();
-  guest_->release();
   job->answer.set_value(std::move(*job->result));
 }
 
@@ -219,7 +231,13 @@ void Session::send_wake(bool restored) {
     wake.env = setup.env;
     wake.hold = !config_.resume_hook_frozen.empty();
   }
-  guest_->send_past(Type::kWake, wire::encode(wake));
+  const std::string payload = wire::encode(wake);
+  if (payload.size() > wire::kMaxHostMessageBytes)
+    return fail(Error(Code::kInvalidConfig,
+                      "env: the environment of the snapshot and of the resume together is larger "
+                      "than 4 MiB; shorten it",
+                      "config"));
+  guest_->send_past(Type::kWake, payload);
 }
 
 // Until the guest answers WAKE, what comes belongs to a connection that is over.
@@ -232,16 +250,15 @@ void Session::handle_waking(const wire::Frame& frame) {
       return save_ ? saved_guest_awake() : restored_guest_awake(*message.value);
     }
   }
-  if (frame.stream == 0 && frame.type == Type::kError) return handle_wake_error(frame);
   stale_bytes_ += wire::kHeaderBytes + frame.payload.size();
-  if (stale_bytes_ > kMostStaleBytes) violation("it did not answer WAKE");
+  if (stale_bytes_ > kMostStaleBytes) return violation("it did not answer WAKE");
+  if (frame.stream == 0 && frame.type == Type::kError) handle_wake_error(frame);
 }
 
 void Session::handle_wake_error(const wire::Frame& frame) {
   const auto message = wire::decode<wire::Failure>(frame.payload);
-  if (!message.value) return violation("its ERROR is wrong: " + message.error);
+  if (!message.value || message.value->stage != "wake") return;  // an old one
   const wire::Failure& failure = *message.value;
-  if (failure.stage != "wake") return;  // an old one
   const std::string what = one_line(
       fmt::format("{}{}{}", failure.message, failure.path.empty() ? "" : " (" + failure.path + ")",
                   failure.error == 0 ? "" : ": " + errno_text(failure.error)));
@@ -287,6 +304,7 @@ void Session::run_hook(const std::string& line, const char* name, std::function<
   if (!created) return fail(created.error());
   const auto& process = created.value();
   process->on_finished([this, process = process, name, then = std::move(then)] {
+    if (decided_) return;
     if (const auto failure = process->failure()) return fail(*failure);
     const wire::Exit exit = *process->exit();
     if (exit.signalled || exit.status != 0)

@@ -6,7 +6,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <thread>
 
 #include "snapshot/saved.h"
 #include "support/program.h"
@@ -264,7 +266,49 @@ TEST_CASE("nothing is left when the host program of a clone is killed") {
   must(saved().snapshot().verify());
 }
 
-TEST_CASE("a session that ends while it is saved says so") {
+TEST_CASE("a run saves its machine though its warm-up leaves a program with its streams") {
+  const TempDir dir;
+  const std::string path = dir / "one";
+  const auto ending = vmette_test::run_program({VMETTE_TEST_SAVER, "run", path}, {}, {}, kDeadline);
+  INFO(ending.out << ending.err);
+  CHECK(ending.code == 0);
+  CHECK(ending.out == "built\n");
+  auto clone = must(must(vmette::Snapshot::open(path)).resume());
+  CHECK(says(clone, "cat /tmp/warm; cat /proc/[0-9]*/comm | grep -qx sleep && echo sleeps") ==
+        "warm\nsleeps");
+}
+
+TEST_CASE(
+    "a session that is stopped or killed in the middle of a save ends, and so does the save") {
+  for (const bool kill : {false, true}) {
+    INFO((kill ? "kill" : "stop"));
+    const TempDir dir;
+    auto config = small_machine();
+    config.set_mem_mib(512);
+    auto session = vmette_test::started(config);
+    (void)says(session,
+               "mount -o remount,size=400m /tmp; dd if=/dev/urandom of=/tmp/fill bs=1M "
+               "count=150 2>/dev/null");
+    std::optional<vmette::ErrorCode> code;
+    std::thread saver([&] {
+      const auto saved_one = session.snapshot(dir / "one");
+      if (!saved_one) code = saved_one.error().code();
+    });
+    const bool begun = eventually([&] { return !nothing_in(dir); });
+    must(kill ? session.kill() : session.stop(1000));
+    saver.join();
+    CHECK(begun);
+    CHECK(session.end() == vmette::End::kStopped);
+    // It may have been complete just before.
+    if (code) {
+      CHECK(*code == ErrorCode::kSessionEnded);
+      CHECK(eventually([&] { return nothing_in(dir); }));
+    }
+    CHECK(own_helpers().empty());
+  }
+}
+
+TEST_CASE("a session that ended is not saved, and says so") {
   const TempDir dir;
   auto session = vmette_test::started(small_machine());
   must(session.kill());

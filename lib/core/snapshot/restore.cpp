@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/rootfs/root_path.h"
 #include "core/snapshot/checks.h"
@@ -73,6 +74,14 @@ Result<void> restore_disks(const Restore& restore, Config& config) {
 Result<void> restore_shares(const Restore& restore, Config& config) {
   const SnapshotManifest& manifest = restore.manifest;
   std::vector<Share> shares;
+  std::set<std::string> tags;
+  for (const Share& wanted : config.shares)
+    if (!tags.insert(wanted.tag).second)
+      return Error(Code::kInvalidConfig,
+                   one_line(fmt::format("shares: tag '{}' is used twice; give every share its own "
+                                        "name",
+                                        wanted.tag)),
+                   "config");
   for (const SnapshotShare& saved : manifest.shares)
     shares.push_back({saved.tag, saved.path, saved.read_only, saved.target, saved.device});
   size_t reserved = manifest.resume_shares;
@@ -125,6 +134,7 @@ Result<Restore> open_restore(const std::string& path) {
   if (!manifest) return manifest.error();
   restore.manifest = std::move(manifest.value());
   BOOST_OUTCOME_TRYV(check_images(restore.directory, restore.manifest));
+  BOOST_OUTCOME_TRYV(check_files(restore.directory, restore.manifest));
   return restore;
 }
 
@@ -142,6 +152,8 @@ Result<Config> restored_config(Config config, const Restore& restore) {
   if (config.accel != Accel::kAuto && config.accel != accel_of(saved.identity))
     return not_of_a_resume(restore, "accel", name_of(config.accel));
   config.accel = accel_of(saved.identity);
+  if (config.share_transport == ShareTransport::kVirtiofs)
+    return not_of_a_resume(restore, "share_transport", "virtiofs");
   config.share_transport = ShareTransport::k9p;
   // Where they are gone, those of the boot assets are compared.
   const auto there = [](const std::string& path) { return access(path.c_str(), R_OK) == 0; };

@@ -30,6 +30,33 @@ struct EndAtLast {
   std::shared_ptr<Session> session;
 };
 
+// Where the image can be read, also when its name is gone.
+std::string path_of(const RootfsBlock& block, int held) {
+  struct stat by_name{};
+  struct stat by_fd{};
+  const bool same = stat(block.path.c_str(), &by_name) == 0 && fstat(held, &by_fd) == 0 &&
+                    by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
+  return same ? block.path : fmt::format("/proc/self/fd/{}", held);
+}
+
+// Only of what the machine has had all the while: another content is not what its memory knows.
+Result<void> add_digest(const std::string& path, FileStamp& stamp) {
+  if (!stamp.sha256.empty()) return success();
+  auto now = stamp_of(path);
+  if (!now) return now.error();
+  if (now.value() != stamp)
+    return Error(
+        Code::kSnapshot,
+        one_line(fmt::format("the image '{}' was replaced or written while the machine ran; "
+                             "keep it as it is",
+                             path)),
+        "save");
+  auto digest = sha256_of_file(path);
+  if (!digest) return digest.error();
+  stamp.sha256 = std::move(digest.value());
+  return success();
+}
+
 void describe_shares(const Config& config, SnapshotManifest& manifest) {
   for (const Share& share : config.shares)
     manifest.shares.push_back(
@@ -41,10 +68,9 @@ Result<void> describe_images(const Config& config, SnapshotManifest& manifest) {
   if (const auto* block = std::get_if<RootfsBlock>(&config.rootfs)) {
     manifest.root = {true, block->fstype, block->packed ? kRootFile : block->path, block->stamp,
                      block->read_only};
-    if (config.snapshot_digests && manifest.root.stamp.sha256.empty()) {
-      auto digest = sha256_of_file(block->path);
-      if (!digest) return digest.error();
-      manifest.root.stamp.sha256 = std::move(digest.value());
+    // The digests of the snapshot's files have that of a packed root.
+    if (config.snapshot_digests && !block->packed) {
+      BOOST_OUTCOME_TRYV(add_digest(block->path, manifest.root.stamp));
     }
   }
   // The helper counts the root among the disks.
@@ -53,6 +79,10 @@ Result<void> describe_images(const Config& config, SnapshotManifest& manifest) {
     const Disk& disk = config.disks[i];
     manifest.disks.push_back({disk_id(config, i), disk.path, disk.read_only, disk.fstype,
                               disk.stamp, disk.read_only ? "" : disk_file(first + i)});
+  }
+  for (SnapshotDisk& disk : manifest.disks) {
+    if (!config.snapshot_digests || !disk.read_only) continue;
+    BOOST_OUTCOME_TRYV(add_digest(disk.path, disk.stamp));
   }
   if (config.scratch_mib != 0) manifest.scratch = SnapshotScratch{config.scratch_mib, kScratchFile};
   return success();
@@ -86,15 +116,6 @@ std::string why_not_saved(const Config& config) {
   return "its memory is no file";
 }
 
-// Where the image can be read, also when its name is gone.
-std::string path_of(const RootfsBlock& block, int held) {
-  struct stat by_name{};
-  struct stat by_fd{};
-  const bool same = stat(block.path.c_str(), &by_name) == 0 && fstat(held, &by_fd) == 0 &&
-                    by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
-  return same ? block.path : fmt::format("/proc/self/fd/{}", held);
-}
-
 Result<void> run_warm_up_command(Session& session, const Command& command) {
   ProcessSpec spec;
   spec.exec.argv = command.argv;
@@ -122,7 +143,6 @@ Result<void> run_warm_up_command(Session& session, const Command& command) {
 Result<Snapshot> open_snapshot(const std::string& path) {
   auto restore = open_restore(path);
   if (!restore) return restore.error();
-  BOOST_OUTCOME_TRYV(check_files(restore.value().directory, restore.value().manifest));
   return Snapshot{std::move(restore.value().directory), std::move(restore.value().manifest)};
 }
 

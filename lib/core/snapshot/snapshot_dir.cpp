@@ -251,6 +251,11 @@ Result<void> remove_snapshot(const std::string& path) {
     const std::string aside = draft_name(place.name);
     if (renameat(parent.get(), place.name.c_str(), parent.get(), aside.c_str()) != 0)
       return failed(path, "it cannot be renamed", errno);
+    // Another snapshot may have come to that name meanwhile.
+    if (!is_named(parent.get(), aside, directory.get())) {
+      (void)rename_to_nothing(parent.get(), aside, place.name);
+      return failed(path, "it has just been replaced; try again");
+    }
     place.name = aside;
   }
   if (remove_directory(parent.get(), place.name, directory.get())) return success();

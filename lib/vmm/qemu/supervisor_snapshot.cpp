@@ -27,6 +27,7 @@ void Supervisor::load_snapshot() {
                         const std::atomic<bool>& cancelled) { fill_pipe(from, to, cancelled); });
     loading_ = true;
     hypervisor_->read_state(std::move(pipe.reader), false, [this](const std::string& error) {
+      if (!loading_) return;  // refused already
       if (!error.empty()) return refuse_load(error);
       loading_ = false;
       command("cont", State::kRunning);

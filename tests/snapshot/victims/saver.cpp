@@ -1,5 +1,6 @@
 // Saves and resumes until it is killed.
 //   saver save DIR      boots, says "ready", saves at DIR/one and says how that went
+//   saver run PATH      builds with vmette::run()
 //   saver resume PATH   resumes, says "ready" when the clone is, and holds it
 #include <cstdio>
 #include <string>
@@ -46,11 +47,21 @@ int resume(const std::string& path) {
   return 0;
 }
 
+// A program whose warm-up leaves another one with its streams.
+int run(const std::string& path) {
+  vmette::Config config;
+  config.set_mem_mib(128).set_build_snapshot(path).set_quiet(true);
+  config.set_exec("sleep 1000 & echo warm >/tmp/warm; echo built");
+  const auto output = vmette::run(config);
+  return output ? output.value().exit_code() : fail(output.error());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string mode = argc == 3 ? argv[1] : "";
   if (mode == "save") return save(argv[2]);
   if (mode == "resume") return resume(argv[2]);
+  if (mode == "run") return run(argv[2]);
   return 2;
 }
