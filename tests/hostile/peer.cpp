@@ -45,10 +45,19 @@ void FakeGuest::credit(uint64_t stream, uint32_t bytes, Channel channel) {
 }
 
 uint64_t FakeGuest::await(Type type) {
+  return await_frame(type).stream;
+}
+
+std::string FakeGuest::await_payload(Type type) {
+  const auto payload = await_frame(type).payload;
+  return {reinterpret_cast<const char*>(payload.data()), payload.size()};
+}
+
+vmette::wire::Frame FakeGuest::await_frame(Type type) {
   vmette::wire::Frame frame;
   for (;;) {
     while (decoder_.next(frame) == vmette::wire::Decoder::Status::kFrame)
-      if (frame.type == type) return frame.stream;
+      if (frame.type == type) return frame;
     const auto room = decoder_.space();
     const ssize_t got = ::read(stream_.get(), room.data(), room.size());
     if (got < 0 && errno == EINTR) continue;
@@ -57,10 +66,11 @@ uint64_t FakeGuest::await(Type type) {
   }
 }
 
-void FakeGuest::hello() {
+void FakeGuest::hello(const std::string& nonce) {
   vmette::wire::Hello hello;
   hello.generation = vmette::wire::kGeneration;
   hello.oldest_generation = vmette::wire::kOldestGeneration;
+  hello.nonce = nonce;
   frame(Type::kHello, 0, encode(hello));
 }
 
@@ -127,6 +137,16 @@ FakeGuest FakeHelper::bring_up() {
   return guest;
 }
 
+FakeGuest FakeHelper::bring_up_to_save() {
+  FakeGuest guest = channel();
+  const json identity = {{"hypervisor", "fake"}, {"version", "1"}, {"machine", "none"},
+                         {"accel", "tcg"},       {"arch", ""},     {"cpu", ""},
+                         {"tsc_khz", 0}};
+  ok(create_, {{"cmdline", "fake"}, {"accel", "tcg"}, {"identity", identity}});
+  ok(request());
+  return guest;
+}
+
 void FakeHelper::serve() {
   for (;;) ok(request());
 }
@@ -139,7 +159,9 @@ int main() {
   try {
     FakeHelper helper{vmette::UniqueFd(3)};
     const std::string name = helper.create().at("cmdline");
-    if (const auto own = helper_scripts().find(name); own != helper_scripts().end()) {
+    for (const auto* scripts : {&helper_scripts(), &save_scripts()}) {
+      const auto own = scripts->find(name);
+      if (own == scripts->end()) continue;
       own->second(helper);
       return 0;
     }

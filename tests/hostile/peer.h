@@ -36,8 +36,11 @@ class FakeGuest {
 
   // Waits for a frame of that type and passes over every other; returns its stream.
   uint64_t await(vmette::wire::Type type);
+  // The same; returns its payload.
+  std::string await_payload(vmette::wire::Type type);
 
-  void hello();
+  // `nonce`: of the WAKE that it answers.
+  void hello(const std::string& nonce = {});
   // HELLO, SETUP, READY: the session is ready after it.
   void boot();
   // Waits for the next command and starts it.
@@ -48,6 +51,9 @@ class FakeGuest {
   void close() { stream_.reset(); }
 
  private:
+  // The payload is valid until the next call.
+  vmette::wire::Frame await_frame(vmette::wire::Type type);
+
   vmette::UniqueFd stream_;
   vmette::wire::Decoder decoder_{vmette::wire::Sender::kHost};
 };
@@ -65,6 +71,8 @@ class FakeHelper {
   FakeGuest channel();
   // Answers `create` and `start` as a good helper does; returns the guest's end.
   FakeGuest bring_up();
+  // The same with all that a helper says of a machine that can be saved.
+  FakeGuest bring_up_to_save();
   // Answers whatever comes until the library closes the socket.
   void serve();
   // The request that was read to learn the script.
@@ -82,5 +90,6 @@ const std::map<std::string, GuestScript>& guest_scripts();
 const std::map<std::string, GuestScript>& command_scripts();
 const std::map<std::string, GuestScript>& call_scripts();
 const std::map<std::string, HelperScript>& helper_scripts();
+const std::map<std::string, HelperScript>& save_scripts();
 
 }  // namespace vmette_test
