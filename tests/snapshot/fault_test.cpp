@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "snapshot/saved.h"
 #include "support/program.h"
@@ -264,6 +265,46 @@ TEST_CASE("nothing is left when the host program of a clone is killed") {
         [&] { return helpers_marked("VMETTE_TEST_MARK", dir.path().string()).empty(); }));
   }
   must(saved().snapshot().verify());
+}
+
+TEST_CASE("a resume whose helper or hypervisor is killed fails, or its session ends") {
+  const vmette::Snapshot& snapshot = saved().snapshot();
+  for (const bool hypervisor : {false, true}) {
+    INFO((hypervisor ? "hypervisor" : "helper"));
+    std::optional<vmette::result<vmette::Session>> clone;
+    std::thread resumer([&] { clone.emplace(snapshot.resume()); });
+    std::vector<Watched> victims;
+    const bool found = eventually([&] {
+      victims = own_helpers();
+      if (hypervisor && !victims.empty()) victims = children_of(victims[0].pid());
+      return !victims.empty();
+    });
+    for (const Watched& victim : victims) victim.signal(SIGKILL);
+    resumer.join();
+    CHECK(found);
+    if (*clone) must(clone->value().wait(kDeadline));
+    clone.reset();
+    CHECK(eventually([] { return own_helpers().empty(); }));
+  }
+  must(snapshot.verify());
+}
+
+TEST_CASE("a resume of a snapshot that is removed meanwhile works or says so") {
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    const Spoiled copy;
+    const auto snapshot = must(vmette::Snapshot::open(copy.path()));
+    std::thread remover([&copy] { (void)vmette::Snapshot::remove(copy.path()); });
+    auto clone = snapshot.resume();
+    remover.join();
+    if (clone) {
+      CHECK(says(clone.value(), "cat /tmp/warm") == "warm");
+    } else {
+      const ErrorCode code = clone.error().code();
+      INFO(clone.error().message());
+      CHECK((code == ErrorCode::kSnapshot || code == ErrorCode::kRestoreFailed));
+    }
+  }
+  CHECK(eventually([] { return own_helpers().empty(); }));
 }
 
 TEST_CASE("a run saves its machine though its warm-up leaves a program with its streams") {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,6 +27,7 @@ using vmette_test::Mounted;
 using vmette_test::must;
 using vmette_test::own_helpers;
 using vmette_test::run_in;
+using vmette_test::run_program;
 using vmette_test::says;
 using vmette_test::small_machine;
 using vmette_test::started;
@@ -43,6 +46,17 @@ std::string small_root(const TempDir& dir) {
     std::filesystem::create_symlink("busybox", tree / "bin" / name);
   (void)dir.write("root/from", "the directory\n");
   return tree.string();
+}
+
+// A program of the host, with the libraries that it is linked to, into a root.
+void copy_with_libraries(const std::string& program, const std::string& root) {
+  std::istringstream words(program + " " + run_program({"ldd", program}).out);
+  for (std::string word; words >> word;) {
+    if (word[0] != '/') continue;
+    const std::string to = root + word;
+    std::filesystem::create_directories(std::filesystem::path(to).parent_path());
+    std::filesystem::copy_file(word, to, std::filesystem::copy_options::skip_existing);
+  }
 }
 
 vmette::Error refusal(vmette::result<vmette::Snapshot> outcome) {
@@ -214,6 +228,27 @@ TEST_CASE("a directory as root is packed once, and the snapshot keeps the image"
   const auto second = must(clone.snapshot(dir / "second"));
   auto grandchild = must(second.resume());
   CHECK(says(grandchild, "cat /from /etc/warm") == "the directory\nwarm");
+}
+
+TEST_CASE("host keys that clones make differ") {
+  const std::string program = "/usr/bin/ssh-keygen";
+  if (access(program.c_str(), X_OK) != 0) {
+    WARN("skipped: needs ssh-keygen (openssh-client)");
+    return;
+  }
+  const TempDir dir;
+  const std::string root = small_root(dir);
+  copy_with_libraries(program, root);
+  (void)dir.write("root/etc/passwd", "root:x:0:0:root:/:/bin/sh\n");
+  auto config = small_machine();
+  config.set_rootfs_share(root, false).set_cache_dir(dir / "cache");
+  auto session = started(config);
+  auto copies = must(session.fork(2));
+  copies.push_back(std::move(session));
+  std::set<std::string> keys;
+  for (Session& copy : copies)
+    keys.insert(says(copy, "ssh-keygen -q -t ed25519 -N '' -f /tmp/key && cat /tmp/key.pub"));
+  CHECK(keys.size() == copies.size());
 }
 
 TEST_CASE("an image that was replaced after the save is refused, and so is one that is gone") {
