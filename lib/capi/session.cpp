@@ -47,6 +47,13 @@ vmette_error* vmette_session_new(const vmette_config* config, vmette_session** o
   if (config == nullptr) return null_argument(__func__, "config");
   if (out == nullptr) return null_argument(__func__, "out");
   return guarded([&]() -> Result<void> {
+    if (!config->config.build_snapshot.empty())
+      return vmette::core::Error(
+          vmette::core::Code::kInvalidConfig,
+          vmette::core::one_line("build_snapshot: '" + config->config.build_snapshot +
+                                 "' is for vmette_run(); a session saves itself with "
+                                 "vmette_session_snapshot()"),
+          "config");
     auto reactor = Reactor::get();
     if (!reactor) return reactor.error();
     auto session = Session::create(*reactor.value(), config->config);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/guest_failure.h"
 #include "core/log.h"
 #include "core/machine_plan.h"
 #include "core/random.h"
@@ -208,11 +209,7 @@ void Session::handle_setup_error(const wire::Frame& frame) {
   const auto message = wire::decode<wire::Failure>(frame.payload);
   if (!message.value) return violation("its ERROR is wrong: " + message.error);
   const wire::Failure& failure = *message.value;
-  Error error(Code::kStartFailed,
-              one_line(fmt::format("the guest could not set itself up: {}{}{}{}", failure.message,
-                                   failure.path.empty() ? "" : " (" + failure.path + ")",
-                                   failure.error == 0 ? "" : ": ",
-                                   failure.error == 0 ? "" : errno_text(failure.error))),
+  Error error(Code::kStartFailed, "the guest could not set itself up: " + words_of(failure),
               one_line(failure.stage), failure.error);
   fail(std::move(error));
 }

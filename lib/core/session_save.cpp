@@ -5,6 +5,7 @@
 #include <array>
 #include <future>
 
+#include "core/guest_failure.h"
 #include "core/log.h"
 #include "core/machine_plan.h"
 #include "core/random.h"
@@ -59,7 +60,7 @@ struct Session::SaveJob {
 
   const std::string directory;
   std::promise<Result<SavedMachine>> answer;
-  boost::asio::steady_timer deadline;  // of the agent's answer
+  boost::asio::steady_timer deadline;  // of the step
   Step step = Step::kQuiesce;
   std::optional<Result<SavedMachine>> result;  // once it is known
 };
@@ -139,12 +140,8 @@ void Session::handle_quiesce_error(const wire::Frame& frame) {
   const auto message = wire::decode<wire::Failure>(frame.payload);
   if (!message.value) return violation("its ERROR is wrong: " + message.error);
   const wire::Failure& failure = *message.value;
-  save_->result =
-      Error(Code::kSnapshot,
-            one_line(fmt::format("the guest could not be quiesced: {}{}{}", failure.message,
-                                 failure.path.empty() ? "" : " (" + failure.path + ")",
-                                 failure.error == 0 ? "" : ": " + errno_text(failure.error))),
-            "quiesce", failure.error);
+  save_->result = Error(Code::kSnapshot, "the guest could not be quiesced: " + words_of(failure),
+                        "quiesce", failure.error);
   saved_guest_awake();
 }
 
@@ -182,9 +179,7 @@ void Session::saved_guest_awake() {
 
 // Once the guest goes on and the files are written.
 void Session::end_save() {
-  if (save_->step != SaveJob::Step::kAwake || !save_->result) {
-    return;
-  }
+  if (save_->step != SaveJob::Step::kAwake || !save_->result) return;
   const auto job = std::exchange(save_, nullptr);
   job->deadline.cancel();
   job->answer.set_value(std::move(*job->result));
@@ -259,9 +254,7 @@ void Session::handle_wake_error(const wire::Frame& frame) {
   const auto message = wire::decode<wire::Failure>(frame.payload);
   if (!message.value || message.value->stage != "wake") return;  // an old one
   const wire::Failure& failure = *message.value;
-  const std::string what = one_line(
-      fmt::format("{}{}{}", failure.message, failure.path.empty() ? "" : " (" + failure.path + ")",
-                  failure.error == 0 ? "" : ": " + errno_text(failure.error)));
+  const std::string what = words_of(failure);
   if (save_)
     return fail(Error(Code::kGuest, "the guest could not go on after it was saved: " + what, "wake",
                       failure.error));

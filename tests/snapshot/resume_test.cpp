@@ -99,10 +99,10 @@ TEST_CASE("a resume adds a share through a reserved device, and no more than wer
   const TempDir dir;
   (void)dir.write("work/note", "from the host");
   Config config;
-  config.add_share("work", (dir / "work"), false);
+  config.add_share("code", (dir / "work"), false);
   auto clone = must(saved().snapshot().resume(config));
-  CHECK(says(clone, "cat /mnt/work/note") == "from the host");
-  (void)says(clone, "echo back >/mnt/work/answer");
+  CHECK(says(clone, "cat /mnt/code/note") == "from the host");
+  (void)says(clone, "echo back >/mnt/code/answer");
   CHECK(std::filesystem::exists(dir / "work/answer"));
 
   config.add_share("more", (dir / "work"), true);

@@ -98,16 +98,25 @@ TEST_CASE("commands that are asked for during a save run after it") {
 TEST_CASE("a session that was not made for it says what stands in the way, and how") {
   const TempDir dir;
   Config plain;
-  plain.set_mem_mib(128).add_share("work", dir.path().string(), true);
+  plain.set_mem_mib(128).add_share("code", dir.path().string(), true);
   auto session = started(plain);
   const auto error = refusal(session.snapshot(dir / "one"));
   CHECK(error.code() == ErrorCode::kSnapshot);
-  CHECK(contains(text(error.message()), "share 'work'"));
+  CHECK(contains(text(error.message()), "share 'code'"));
   CHECK(contains(text(error.message()), "snapshottable"));
   const auto forked = session.fork(2);
   REQUIRE_FALSE(forked);
   CHECK(contains(text(forked.error().message()), "snapshottable"));
   CHECK(says(session, "echo alive") == "alive");
+}
+
+TEST_CASE("build_snapshot is for run(), and a session says so") {
+  auto config = small_machine();
+  config.set_exec("true").set_build_snapshot("/nowhere");
+  const auto session = Session::create(config);
+  REQUIRE_FALSE(session);
+  CHECK(session.error().code() == ErrorCode::kInvalidConfig);
+  CHECK(contains(text(session.error().message()), "/nowhere"));
 }
 
 TEST_CASE("a snapshot's place must be free, and two builders of one path do not mix") {
@@ -134,27 +143,27 @@ TEST_CASE("shares are away during a save and back after it; one in use is named"
   const TempDir dir;
   (void)dir.write("work/note", "from the host");
   auto config = small_machine();
-  config.add_share("work", (dir / "work"), false);
+  config.add_share("code", (dir / "work"), false);
   auto session = started(config);
   Exec sleep(std::vector<std::string>{"sleep", "1000"});
-  auto user = must(session.exec(sleep.set_cwd("/mnt/work")));
+  auto user = must(session.exec(sleep.set_cwd("/mnt/code")));
   must(user.wait_started(kDeadline));
   const auto busy = refusal(session.snapshot(dir / "one"));
-  CHECK(contains(text(busy.message()), "/mnt/work"));
+  CHECK(contains(text(busy.message()), "/mnt/code"));
   CHECK(contains(text(busy.message()), "sleep"));
-  CHECK(says(session, "cat /mnt/work/note") == "from the host");
+  CHECK(says(session, "cat /mnt/code/note") == "from the host");
   must(user.kill());
   must(user.wait(kDeadline));
   const auto snapshot = must(session.snapshot(dir / "one"));
-  CHECK(says(session, "cat /mnt/work/note") == "from the host");
+  CHECK(says(session, "cat /mnt/code/note") == "from the host");
   auto clone = must(snapshot.resume());
-  CHECK(says(clone, "cat /mnt/work/note") == "from the host");
+  CHECK(says(clone, "cat /mnt/code/note") == "from the host");
   // Another directory in the same place.
   (void)dir.write("other/note", "from elsewhere");
   Config moved;
-  moved.add_share("work", (dir / "other"), true);
+  moved.add_share("code", (dir / "other"), true);
   auto second = must(snapshot.resume(moved));
-  CHECK(says(second, "cat /mnt/work/note") == "from elsewhere");
+  CHECK(says(second, "cat /mnt/code/note") == "from elsewhere");
 }
 
 TEST_CASE("a fork's sessions begin as the session is, and leave nothing behind") {
@@ -194,20 +203,20 @@ TEST_CASE("twenty cycles of pause, write, snapshot and resume lose no byte") {
   auto config = small_machine();
   config.set_scratch_mib(64).set_scratch_dir(dir.path().string());
   auto session = std::make_unique<Session>(started(config));
-  (void)says(*session, "mkdir -p /work/tree");
+  (void)says(*session, "mkdir -p /data/tree");
   std::string sums;
   for (int cycle = 0; cycle < 20; ++cycle) {
     INFO("cycle " << cycle);
     must(session->pause());
     must(session->unpause());
     const std::string n = std::to_string(cycle);
-    sums = says(*session, "dd if=/dev/urandom of=/work/tree/" + n +
-                              " bs=64k count=4 2>/dev/null; cd /work/tree && md5sum *");
+    sums = says(*session, "dd if=/dev/urandom of=/data/tree/" + n +
+                              " bs=64k count=4 2>/dev/null; cd /data/tree && md5sum *");
     const std::string path = dir / ("cycle" + n);
     const auto snapshot = must(session->snapshot(path));
     session = std::make_unique<Session>(must(snapshot.resume()));
     must(vmette::Snapshot::remove(path));
-    CHECK(says(*session, "cd /work/tree && md5sum *") == sums);
+    CHECK(says(*session, "cd /data/tree && md5sum *") == sums);
   }
 }
 
