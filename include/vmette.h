@@ -29,6 +29,7 @@
 #define VMETTE_H
 
 #include <vmette/base.h>
+#include <vmette/call.h>
 #include <vmette/config.h>
 #include <vmette/copy.h>
 #include <vmette/error.h>

@@ -16,6 +16,7 @@
 
 #include <vmette.h>
 
+#include <vmette/call.hpp>
 #include <vmette/config.hpp>
 #include <vmette/copy.hpp>
 #include <vmette/error.hpp>

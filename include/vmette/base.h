@@ -41,6 +41,8 @@ typedef struct vmette_listing vmette_listing;
 typedef struct vmette_stats vmette_stats;
 /** A file of a machine that is being read or written as a stream. */
 typedef struct vmette_transfer vmette_transfer;
+/** A question to a machine that is under way. */
+typedef struct vmette_call vmette_call;
 /** How much of a directory tree was copied. */
 typedef struct vmette_copied vmette_copied;
 /** A machine that was saved: what is in a snapshot's directory. */

@@ -69,6 +69,15 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_session_stop(vmette_session* sessio
 /** Ends the session at once, like a power cut. Returns when it is over. Any thread, also during the
  * start. */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_session_kill(vmette_session* session);
+/**
+ * Asks for the end that vmette_session_stop() brings, and returns at once;
+ * vmette_session_end_fd() tells when it is over. For a session that has ended or was never started
+ * nothing happens: a start that follows is not stopped. Any thread, also during the start.
+ */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_session_request_stop(vmette_session* session,
+                                                                  uint32_t grace_ms);
+/** The same for the end that vmette_session_kill() brings. Also cuts short a stop under way. */
+VMETTE_API VMETTE_CHECK vmette_error* vmette_session_request_kill(vmette_session* session);
 
 /** The session's state, one of VMETTE_STATE_*. */
 VMETTE_API vmette_state vmette_session_state(const vmette_session* session);

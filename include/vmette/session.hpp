@@ -38,6 +38,8 @@ struct TimelineEntry {
 };
 
 class Snapshot;
+template <class T>
+class Call;
 
 /// One virtual machine. Its destruction ends the machine and waits until nothing of it is left; no
 /// other call may be under way then. All methods from any thread.
@@ -69,6 +71,12 @@ class Session {
     return detail::check(vmette_session_stop(capi(), grace_ms));
   }
   [[nodiscard]] result<void> kill() noexcept { return detail::check(vmette_session_kill(capi())); }
+  [[nodiscard]] result<void> request_stop(std::uint32_t grace_ms) noexcept {
+    return detail::check(vmette_session_request_stop(capi(), grace_ms));
+  }
+  [[nodiscard]] result<void> request_kill() noexcept {
+    return detail::check(vmette_session_request_kill(capi()));
+  }
   [[nodiscard]] result<void> pause() noexcept {
     return detail::check(vmette_session_pause(capi()));
   }
@@ -219,6 +227,31 @@ class Session {
     return ask<Stats, vmette_stats>(vmette_session_stats, timeout);
   }
 
+  // The same calls without waiting, see call.h.
+
+  [[nodiscard]] result<Call<Buffer>> begin_read_file(const Text& path, std::size_t most) noexcept;
+  [[nodiscard]] result<Call<void>> begin_write_file(const Text& path, std::string_view data,
+                                                    FileFlags flags = FileFlags::kNone,
+                                                    std::uint32_t mode = kKeepMode) noexcept;
+  [[nodiscard]] result<Call<Stat>> begin_stat(const Text& path,
+                                              FileFlags flags = FileFlags::kNone) noexcept;
+  [[nodiscard]] result<Call<bool>> begin_exists(const Text& path) noexcept;
+  [[nodiscard]] result<Call<Listing>> begin_list(const Text& path) noexcept;
+  [[nodiscard]] result<Call<void>> begin_mkdir(const Text& path, std::uint32_t mode = 0755,
+                                               FileFlags flags = FileFlags::kNone) noexcept;
+  [[nodiscard]] result<Call<void>> begin_remove(const Text& path,
+                                                FileFlags flags = FileFlags::kNone) noexcept;
+  [[nodiscard]] result<Call<void>> begin_rename(const Text& path, const Text& to,
+                                                FileFlags flags = FileFlags::kNone) noexcept;
+  [[nodiscard]] result<Call<void>> begin_symlink(const Text& target, const Text& path) noexcept;
+  [[nodiscard]] result<Call<void>> begin_chmod(const Text& path, std::uint32_t mode) noexcept;
+  [[nodiscard]] result<Call<void>> begin_chown(const Text& path, std::int64_t uid, std::int64_t gid,
+                                               FileFlags flags = FileFlags::kNone) noexcept;
+  [[nodiscard]] result<Call<void>> begin_set_mtime(const Text& path,
+                                                   std::chrono::nanoseconds since_1970,
+                                                   FileFlags flags = FileFlags::kNone) noexcept;
+  [[nodiscard]] result<Call<Stats>> begin_stats() noexcept;
+
   [[nodiscard]] vmette_session* capi() const noexcept { return ptr_.get(); }
   [[nodiscard]] vmette_session* capi_release() noexcept { return ptr_.release(); }
 
@@ -239,16 +272,22 @@ class Session {
   static vmette_progress callback(const CopyOptions& options) noexcept {
     return options.progress ? detail::call_progress : nullptr;
   }
-  template <class Call, class... Args>
-  result<void> tell(Call call, Timeout timeout, const Args&... args) noexcept {
+  template <class Function, class... Args>
+  result<void> tell(Function function, Timeout timeout, const Args&... args) noexcept {
     if (!(whole(args) && ...)) return Error::embedded_nul();
-    return detail::check(call(capi(), plain(args)..., timeout.count()));
+    return detail::check(function(capi(), plain(args)..., timeout.count()));
   }
-  template <class Wrapper, class Raw, class Call, class... Args>
-  result<Wrapper> ask(Call call, Timeout timeout, const Args&... args) noexcept {
+  template <class Wrapper, class Raw, class Function, class... Args>
+  result<Wrapper> ask(Function function, Timeout timeout, const Args&... args) noexcept {
     if (!(whole(args) && ...)) return Error::embedded_nul();
     return detail::wrap<Wrapper, Raw>(
-        [&](Raw** out) { return call(capi(), plain(args)..., timeout.count(), out); });
+        [&](Raw** out) { return function(capi(), plain(args)..., timeout.count(), out); });
+  }
+  template <class T, class Function, class... Args>
+  result<Call<T>> begin(Function function, const Args&... args) noexcept {
+    if (!(whole(args) && ...)) return Error::embedded_nul();
+    return detail::wrap<Call<T>, vmette_call>(
+        [&](vmette_call** out) { return function(capi(), plain(args)..., out); });
   }
 
   detail::Handle<vmette_session, vmette_session_delete> ptr_;

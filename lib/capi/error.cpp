@@ -46,12 +46,13 @@ vmette_error* to_c(core::Error error) noexcept {
   return owned != nullptr ? owned : &last_resort();
 }
 
+core::Error null_error(const char* function, const char* argument) {
+  return {core::Code::kInvalidArgument,
+          fmt::format("{}: argument '{}' is NULL; pass a valid pointer", function, argument)};
+}
+
 vmette_error* null_argument(const char* function, const char* argument) noexcept {
-  return guarded([&]() -> core::Result<void> {
-    return core::Error(
-        core::Code::kInvalidArgument,
-        fmt::format("{}: argument '{}' is NULL; pass a valid pointer", function, argument));
-  });
+  return guarded([&]() -> core::Result<void> { return null_error(function, argument); });
 }
 
 vmette_error* bad_choice(const char* function, const char* argument, int32_t value,

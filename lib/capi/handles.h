@@ -29,6 +29,7 @@ namespace vmette::capi {
 
 // An owned error; a fixed one when not even that can be allocated.
 vmette_error* to_c(core::Error error) noexcept;
+core::Error null_error(const char* function, const char* argument);
 vmette_error* null_argument(const char* function, const char* argument) noexcept;
 // `value` is not one of the named values 0 to `last`.
 vmette_error* bad_choice(const char* function, const char* argument, int32_t value,

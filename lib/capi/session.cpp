@@ -118,6 +118,22 @@ vmette_error* vmette_session_kill(vmette_session* session) {
   });
 }
 
+vmette_error* vmette_session_request_stop(vmette_session* session, uint32_t grace_ms) {
+  if (session == nullptr) return null_argument(__func__, "session");
+  return guarded([&]() -> Result<void> {
+    session->session->request_stop(grace_ms);
+    return done();
+  });
+}
+
+vmette_error* vmette_session_request_kill(vmette_session* session) {
+  if (session == nullptr) return null_argument(__func__, "session");
+  return guarded([&]() -> Result<void> {
+    session->session->request_kill();
+    return done();
+  });
+}
+
 vmette_state vmette_session_state(const vmette_session* session) {
   return session == nullptr ? VMETTE_STATE_CREATED
                             : static_cast<vmette_state>(session->session->state());

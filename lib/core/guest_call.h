@@ -51,6 +51,7 @@ class GuestCall : public GuestStream {
  public:
   static Result<std::shared_ptr<GuestCall>> create(boost::asio::io_context& io, CallSpec spec);
 
+  [[nodiscard]] const wire::Call& asked() const { return spec_.call; }
   // Set when it has succeeded or failed.
   [[nodiscard]] const Event& done() const { return done_; }
   // Nothing while it is under way.

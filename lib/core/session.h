@@ -107,8 +107,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Result<std::shared_ptr<Process>> exec(ProcessSpec spec);
   // Asks the agent and returns at once; see GuestCall.
   Result<std::shared_ptr<GuestCall>> begin_call(CallSpec spec);
-  // Asks and waits for the answer. What has begun when the time is over is given up.
-  Result<wire::CallResult> call(CallSpec spec, int64_t timeout_ms);
+  // Waits until the call is done. What is under way when the time is over is given up.
+  void finish_call(const std::shared_ptr<GuestCall>& call, int64_t timeout_ms);
   // The guest has been found to break a rule: ends the session. Any thread.
   void accuse(std::string what);
   // Stop the vCPUs and let them go on. They return when it is done.

@@ -49,24 +49,17 @@ Result<std::shared_ptr<GuestCall>> Session::begin_call(CallSpec spec) {
   return call;
 }
 
-Result<wire::CallResult> Session::call(CallSpec spec, int64_t timeout_ms) {
-  const std::string what = fmt::format("{} {}", spec.call.op, spec.call.path);
-  const std::string operation = spec.call.op;
-  auto begun = begin_call(std::move(spec));
-  if (!begun) return begun.error();
-  const std::shared_ptr<GuestCall> call = begun.value();
-  if (!call->done().wait(timeout_ms)) {
-    // Decides here and now, whatever the guest says meanwhile.
-    const Error late(
-        Code::kDeadline,
-        one_line(fmt::format("{}: no answer after {} ms; wait longer, or look whether the guest is "
-                             "paused or hangs",
-                             what, timeout_ms)),
-        operation);
-    post([call, late] { call->cancel(late); });
-    (void)call->done().wait(-1);
-  }
-  return *call->outcome();
+void Session::finish_call(const std::shared_ptr<GuestCall>& call, int64_t timeout_ms) {
+  if (call->done().wait(timeout_ms)) return;
+  // Decides here and now, whatever the guest says meanwhile.
+  const Error late(Code::kDeadline,
+                   one_line(fmt::format(
+                       "{} {}: no answer after {} ms; wait longer, or look whether the guest is "
+                       "paused or hangs",
+                       call->asked().op, call->asked().path, timeout_ms)),
+                   call->asked().op);
+  post([call, late] { call->cancel(late); });
+  (void)call->done().wait(-1);
 }
 
 void Session::accuse(std::string what) {
