@@ -100,6 +100,11 @@ VMETTE_API VMETTE_CHECK vmette_error* vmette_process_wait(const vmette_process* 
  * handle; poll it, do not read or close it.
  */
 VMETTE_API int vmette_process_exit_fd(const vmette_process* process);
+/** Likewise, readable when vmette_process_wait_started() no longer waits. */
+VMETTE_API int vmette_process_started_fd(const vmette_process* process);
+/** Likewise, readable when vmette_process_wait() no longer waits: later than the exit as long as
+ * captured output is still coming. */
+VMETTE_API int vmette_process_complete_fd(const vmette_process* process);
 
 /**
  * The caller's end of a stream that is a PIPE (with a terminal: VMETTE_STDIN and VMETTE_STDOUT), -1

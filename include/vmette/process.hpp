@@ -95,6 +95,8 @@ class Process {
     return detail::check(vmette_process_wait(capi(), timeout.count()));
   }
   [[nodiscard]] int exit_fd() const noexcept { return vmette_process_exit_fd(capi()); }
+  [[nodiscard]] int started_fd() const noexcept { return vmette_process_started_fd(capi()); }
+  [[nodiscard]] int complete_fd() const noexcept { return vmette_process_complete_fd(capi()); }
   [[nodiscard]] int fd(Stream stream) const noexcept {
     return vmette_process_fd(capi(), static_cast<vmette_stream>(stream));
   }

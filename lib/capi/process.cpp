@@ -110,6 +110,14 @@ int vmette_process_exit_fd(const vmette_process* process) {
   return process == nullptr ? -1 : process->process->exited().fd();
 }
 
+int vmette_process_started_fd(const vmette_process* process) {
+  return process == nullptr ? -1 : process->process->started().fd();
+}
+
+int vmette_process_complete_fd(const vmette_process* process) {
+  return process == nullptr ? -1 : process->process->complete().fd();
+}
+
 int vmette_process_fd(const vmette_process* process, vmette_stream stream) {
   if (process == nullptr || !is_stream(stream)) return -1;
   return process->process->caller_fd(static_cast<Channel>(stream));

@@ -78,6 +78,7 @@ static void test_null_arguments(vmette_session* session) {
   CHECK(fails_with(vmette_process_output(NULL, &output), VMETTE_E_INVALID_ARGUMENT));
   CHECK(fails_with(vmette_session_console(session, NULL), VMETTE_E_INVALID_ARGUMENT));
   CHECK(vmette_process_exit_fd(NULL) == -1 && vmette_process_fd(NULL, VMETTE_STDOUT) == -1);
+  CHECK(vmette_process_started_fd(NULL) == -1 && vmette_process_complete_fd(NULL) == -1);
   CHECK(strcmp(vmette_buffer_data(buffer, &size), "") == 0 && size == 0);
   vmette_process_close_fd(NULL, VMETTE_STDIN);
   vmette_process_delete(NULL);
@@ -147,7 +148,12 @@ static void test_streams(vmette_session* session) {
   exec = new_exec("cat");
   CHECK(works(vmette_exec_set_stdin_bytes(exec, "12\0", 3)));
   process = start(session, exec);
-  CHECK(works(vmette_process_wait(process, DEADLINE_MS)));
+  item = (struct pollfd){.fd = vmette_process_started_fd(process), .events = POLLIN};
+  CHECK(poll(&item, 1, DEADLINE_MS) == 1);
+  CHECK(works(vmette_process_wait_started(process, 0)));
+  item = (struct pollfd){.fd = vmette_process_complete_fd(process), .events = POLLIN};
+  CHECK(poll(&item, 1, DEADLINE_MS) == 1);
+  CHECK(works(vmette_process_wait(process, 0)));
   vmette_output* output = NULL;
   CHECK(works(vmette_process_output(process, &output)));
   CHECK(vmette_output_total(output, VMETTE_STDOUT) == 3);
