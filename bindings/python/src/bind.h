@@ -1,0 +1,79 @@
+// What the parts of the compiled module share. It is a plain face of vmette.hpp: names, lifetimes
+// and threads as there, errors as exceptions, no wait with the interpreter's lock held. What makes
+// it pleasant is written in Python above it.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vmette.hpp>
+
+namespace vmette::python {
+
+namespace py = pybind11;
+
+// A library's error on its way to Python, see raise().
+struct Failure {
+  Error error;
+};
+
+inline void check(const result<void>& done) {
+  if (!done) throw Failure{done.error()};
+}
+
+template <class T>
+T value(result<T>&& made) {
+  if (!made) throw Failure{made.error()};
+  return std::move(made).value();
+}
+
+// Runs what may wait, or takes the library's locks, without the interpreter's lock.
+template <class Body>
+auto unlocked(Body body) {
+  const py::gil_scoped_release release;
+  return body();
+}
+
+// Whatever ends a machine or waits for one is freed without the interpreter's lock.
+template <class T>
+struct UnlockedDelete {
+  void operator()(T* object) const {
+    const py::gil_scoped_release release;
+    delete object;
+  }
+};
+template <class T>
+using Owner = std::unique_ptr<T, UnlockedDelete<T>>;
+
+inline py::bytes to_bytes(std::string_view bytes) {
+  return {bytes.data(), bytes.size()};
+}
+
+// Text for a person: bytes that are no UTF-8 are shown as escapes.
+inline py::str to_str(std::string_view text) {
+  return py::reinterpret_steal<py::str>(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace"));
+}
+
+inline std::chrono::milliseconds milliseconds(std::int64_t count) {
+  return std::chrono::milliseconds(count);
+}
+
+// The error that a Python callback has failed with, for the library to pass on.
+Error to_error(py::error_already_set& raised);
+
+void bind_errors(py::module_& module);
+void bind_config(py::module_& module);
+void bind_files(py::module_& module);
+void bind_pool(py::module_& module);
+void bind_process(py::module_& module);
+void bind_provider(py::module_& module);
+void bind_session(py::module_& module);
+void bind_snapshot(py::module_& module);
+
+}  // namespace vmette::python

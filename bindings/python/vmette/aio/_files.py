@@ -1,0 +1,562 @@
+"""Files of a running machine. vmette._sync._files is made of this file."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, List, Optional, Tuple
+
+from vmette import _check, _core
+from vmette._deadline import Deadline
+from vmette._enums import ErrorCode, FileType
+from vmette._errors import Error, deadline
+from vmette._exec import Coding
+from vmette._results import Copied, DirEntry, FileStat
+from vmette.aio import _loop as io
+from vmette.aio import _streams as streams
+
+if TYPE_CHECKING:
+    from vmette._check import Text
+
+__all__ = ["Files", "GuestFile"]
+
+# vmette_file_flags.
+_FOLLOW, _PARENTS, _RECURSIVE, _APPEND, _EXCLUSIVE, _ATOMIC, _OWNERS = (1 << n for n in range(7))
+_KEEP_MODE = 2**32 - 1
+_EVERYTHING = 2**64 - 1
+# Of a file that is read in one piece, unless the caller allows more.
+READ_LIMIT = 256 << 20
+
+
+def _flags(**chosen: Any) -> int:
+    bits = 0
+    for name, value in chosen.items():
+        bits |= _BITS[name] if _check.flag(name, value) else 0
+    return bits
+
+
+_BITS = {
+    "follow": _FOLLOW,
+    "parents": _PARENTS,
+    "recursive": _RECURSIVE,
+    "exclusive": _EXCLUSIVE,
+    "atomic": _ATOMIC,
+    "owners": _OWNERS,
+}
+
+
+def _stat(raw: Tuple[Any, ...]) -> FileStat:
+    return FileStat(FileType(raw[0]), *raw[1:10], os.fsdecode(raw[10]))
+
+
+def _mode(mode: Optional[int]) -> int:
+    return _KEEP_MODE if mode is None else _check.integer("mode", mode, 0, 0o7777)
+
+
+class Files:
+    """The files of a running machine, as root sees them: `Session.files`.
+
+    Paths are absolute paths of the guest. What fails there is a `FileError`, which is also the
+    built-in exception of its errno. A `timeout` in seconds that passes gives the call up.
+
+    >>> async with vmette.aio.Session() as vm:
+    ...     await vm.files.write_text("/tmp/greeting", "hello")
+    ...     await vm.files.read_text("/tmp/greeting")
+    'hello'
+    """
+
+    def __init__(self, session: Callable[[], _core.Session]) -> None:
+        self._session = session
+
+    async def _answer(self, call: _core.Call, what: str, timeout: Optional[float]) -> Any:
+        try:
+            if await io.readable(call.done_fd(), Deadline(timeout)):
+                return call.take()
+            raise deadline(what, timeout)
+        finally:
+            call.cancel()
+
+    async def read_bytes(
+        self, path: Text, *, max_bytes: int = READ_LIMIT, timeout: Optional[float] = None
+    ) -> bytes:
+        """The content. A file of more than `max_bytes` fails with EFBIG; see `open()` for those."""
+        where = _check.absolute("path", path)
+        most = _check.integer("max_bytes", max_bytes, 0, 2**62)
+        call = self._session().begin_read_file(where, most)
+        return await self._answer(call, f"reading {path!r}", timeout)  # type: ignore[no-any-return]
+
+    async def read_text(
+        self,
+        path: Text,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        *,
+        max_bytes: int = READ_LIMIT,
+        timeout: Optional[float] = None,
+    ) -> str:
+        """The content as text, line ends as they are."""
+        data = await self.read_bytes(path, max_bytes=max_bytes, timeout=timeout)
+        return data.decode(encoding, errors)
+
+    async def _write(
+        self, path: Text, data: Any, flags: int, mode: Optional[int], timeout: Optional[float]
+    ) -> None:
+        where = _check.absolute("path", path)
+        content = _check.data("data", data)
+        call = self._session().begin_write_file(where, content, flags, _mode(mode))
+        await self._answer(call, f"writing {path!r}", timeout)
+
+    async def write_bytes(
+        self,
+        path: Text,
+        data: Any,
+        *,
+        mode: Optional[int] = None,
+        atomic: bool = False,
+        exclusive: bool = False,
+        parents: bool = False,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Makes or replaces the file. `atomic`: readers see the old content or the new one;
+        `exclusive`: fails where there is something; `parents`: makes directories that are missing.
+        `mode`: permission bits, else 0644 for a new file and what it has for another."""
+        flags = _flags(atomic=atomic, exclusive=exclusive, parents=parents)
+        await self._write(path, data, flags, mode, timeout)
+
+    async def write_text(
+        self,
+        path: Text,
+        data: str,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        *,
+        mode: Optional[int] = None,
+        atomic: bool = False,
+        exclusive: bool = False,
+        parents: bool = False,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """As `write_bytes()`, for text."""
+        if not isinstance(data, str):
+            raise _check.wrong_type("data", "str", data)
+        flags = _flags(atomic=atomic, exclusive=exclusive, parents=parents)
+        await self._write(path, data.encode(encoding, errors), flags, mode, timeout)
+
+    async def append_bytes(
+        self, path: Text, data: Any, *, parents: bool = False, timeout: Optional[float] = None
+    ) -> None:
+        """Writes behind what the file holds; makes it when it is missing."""
+        await self._write(path, data, _APPEND | _flags(parents=parents), None, timeout)
+
+    async def append_text(
+        self,
+        path: Text,
+        data: str,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        *,
+        parents: bool = False,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """As `append_bytes()`, for text."""
+        await self.append_bytes(
+            path, data.encode(encoding, errors), parents=parents, timeout=timeout
+        )
+
+    async def open(
+        self,
+        path: Text,
+        mode: str = "rb",
+        *,
+        offset: int = 0,
+        length: Optional[int] = None,
+        permissions: Optional[int] = None,
+        atomic: bool = False,
+        parents: bool = False,
+    ) -> GuestFile:
+        """Opens a file as a stream, for those larger than memory. `mode`: "rb", "wb", "xb" or "ab".
+
+        Reading begins at `offset` and brings at most `length` bytes. What is written is in its
+        place when the file is closed, which raises what went wrong.
+
+        >>> async with vmette.aio.Session() as vm:
+        ...     async with await vm.files.open("/tmp/big", "wb") as file:
+        ...         for part in range(3):
+        ...             await file.write(b"part\\n")
+        ...     async with await vm.files.open("/tmp/big", offset=5) as file:
+        ...         await file.read()
+        b'part\\npart\\n'
+        """
+        where = _check.absolute("path", path)
+        if mode in ("r", "rb"):
+            most = _EVERYTHING if length is None else _check.integer("length", length, 0, 2**63)
+            begin = _check.integer("offset", offset, 0, 2**63)
+            return GuestFile(self._session().open_read(where, begin, most), path, writes=False)
+        if mode not in ("w", "wb", "x", "xb", "a", "ab"):
+            raise _check.wrong_value("mode", mode, "is none of 'rb', 'wb', 'xb', 'ab'")
+        flags = _flags(atomic=atomic, parents=parents, exclusive=mode[0] == "x")
+        flags |= _APPEND if mode[0] == "a" else 0
+        transfer = self._session().open_write(where, flags, _mode(permissions))
+        return GuestFile(transfer, path, writes=True)
+
+    async def stat(
+        self, path: Text, *, follow: bool = True, timeout: Optional[float] = None
+    ) -> FileStat:
+        """What there is at a path, with `follow` at the end of the links."""
+        where = _check.absolute("path", path)
+        call = self._session().begin_stat(where, _flags(follow=follow))
+        return _stat(await self._answer(call, f"stat of {path!r}", timeout))
+
+    async def exists(self, path: Text, *, timeout: Optional[float] = None) -> bool:
+        """Whether there is something, a link that leads nowhere included."""
+        call = self._session().begin_exists(_check.absolute("path", path))
+        return bool(await self._answer(call, f"stat of {path!r}", timeout))
+
+    async def _is(self, path: Text, kind: FileType, follow: bool) -> bool:
+        try:
+            return (await self.stat(path, follow=follow)).type is kind
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    async def is_dir(self, path: Text) -> bool:
+        """Whether it is a directory, or a link to one."""
+        return await self._is(path, FileType.DIRECTORY, True)
+
+    async def is_file(self, path: Text) -> bool:
+        """Whether it is a file with content, or a link to one."""
+        return await self._is(path, FileType.REGULAR, True)
+
+    async def is_symlink(self, path: Text) -> bool:
+        """Whether it is a symbolic link."""
+        return await self._is(path, FileType.SYMLINK, False)
+
+    async def readlink(self, path: Text) -> str:
+        """What a symbolic link says."""
+        found = await self.stat(path, follow=False)
+        if found.type is not FileType.SYMLINK:
+            raise _check.wrong_value("path", path, "is no symbolic link")
+        return found.target
+
+    async def iterdir(self, path: Text, *, timeout: Optional[float] = None) -> List[DirEntry]:
+        """What is in a directory, sorted by name."""
+        where = _check.absolute("path", path)
+        call = self._session().begin_list(where)
+        parent = os.fsdecode(where).rstrip("/")
+        return [
+            DirEntry(os.fsdecode(name), f"{parent}/{os.fsdecode(name)}", _stat(raw))
+            for name, raw in await self._answer(call, f"listing {path!r}", timeout)
+        ]
+
+    async def walk(self, path: Text) -> AsyncIterator[DirEntry]:
+        """Everything below a directory, each directory before what is in it; follows no link.
+
+        >>> async with vmette.aio.Session() as vm:
+        ...     await vm.files.write_text("/tmp/a/b/note", "", parents=True)
+        ...     [entry.path async for entry in vm.files.walk("/tmp/a")]
+        ['/tmp/a/b', '/tmp/a/b/note']
+        """
+        waiting = list(reversed(await self.iterdir(path)))
+        while waiting:
+            entry = waiting.pop()
+            yield entry
+            if entry.is_dir():
+                waiting.extend(reversed(await self.iterdir(entry.path)))
+
+    async def mkdir(
+        self,
+        path: Text,
+        mode: int = 0o755,
+        *,
+        parents: bool = False,
+        exist_ok: bool = False,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Makes a directory; with `parents` those above too, with `exist_ok` it may be there."""
+        where = _check.absolute("path", path)
+        bits = _check.integer("mode", mode, 0, 0o7777)
+        try:
+            call = self._session().begin_mkdir(where, bits, 0)
+            await self._answer(call, f"mkdir of {path!r}", timeout)
+        except FileNotFoundError:
+            if not _check.flag("parents", parents):
+                raise
+            call = self._session().begin_mkdir(where, bits, _PARENTS)
+            await self._answer(call, f"mkdir of {path!r}", timeout)
+        except FileExistsError:
+            if not _check.flag("exist_ok", exist_ok) or not await self.is_dir(path):
+                raise
+
+    async def remove(
+        self,
+        path: Text,
+        *,
+        recursive: bool = False,
+        missing_ok: bool = False,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Removes a file, a link itself or an empty directory; with `recursive` all that is in it."""
+        where = _check.absolute("path", path)
+        try:
+            call = self._session().begin_remove(where, _flags(recursive=recursive))
+            await self._answer(call, f"removing {path!r}", timeout)
+        except FileNotFoundError:
+            if not _check.flag("missing_ok", missing_ok):
+                raise
+
+    async def rename(
+        self,
+        path: Text,
+        to: Text,
+        *,
+        exclusive: bool = False,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Renames as rename(2) does: what is at `to` is replaced, unless `exclusive`."""
+        old, new = _check.absolute("path", path), _check.absolute("to", to)
+        call = self._session().begin_rename(old, new, _flags(exclusive=exclusive))
+        await self._answer(call, f"renaming {path!r}", timeout)
+
+    async def symlink(
+        self, path: Text, target: Text, *, timeout: Optional[float] = None
+    ) -> None:
+        """Makes a symbolic link at `path` that says `target`."""
+        where, says = _check.absolute("path", path), _check.text("target", target)
+        call = self._session().begin_symlink(says, where)
+        await self._answer(call, f"linking {path!r}", timeout)
+
+    async def chmod(self, path: Text, mode: int, *, timeout: Optional[float] = None) -> None:
+        """Sets permission bits of a file, or of a link's target."""
+        where, bits = _check.absolute("path", path), _check.integer("mode", mode, 0, 0o7777)
+        await self._answer(self._session().begin_chmod(where, bits), f"chmod of {path!r}", timeout)
+
+    async def chown(
+        self,
+        path: Text,
+        uid: Optional[int] = None,
+        gid: Optional[int] = None,
+        *,
+        follow: bool = True,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Sets owner and group, by number; None leaves one as it is."""
+        where = _check.absolute("path", path)
+        user, group = (
+            -1 if one is None else _check.integer(name, one, 0, 2**32 - 2)
+            for name, one in (("uid", uid), ("gid", gid))
+        )
+        call = self._session().begin_chown(where, user, group, _flags(follow=follow))
+        await self._answer(call, f"chown of {path!r}", timeout)
+
+    async def set_mtime(
+        self,
+        path: Text,
+        mtime_ns: int,
+        *,
+        follow: bool = True,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Sets the time of the last change, in nanoseconds since 1970."""
+        where = _check.absolute("path", path)
+        when = _check.integer("mtime_ns", mtime_ns, -(2**63), 2**63 - 1)
+        call = self._session().begin_set_mtime(where, when, _flags(follow=follow))
+        await self._answer(call, f"set_mtime of {path!r}", timeout)
+
+    async def put(
+        self,
+        local: Text,
+        path: Text,
+        *,
+        parents: bool = False,
+        owners: bool = False,
+        on_progress: Optional[Callable[[str, int], object]] = None,
+        timeout: Optional[float] = None,
+    ) -> Copied:
+        """Copies a file, or a directory with all that is in it, from the host into the machine.
+
+        Keeps holes, permission bits, links and times; `owners` keeps owners too. `on_progress` is
+        called with the path and the bytes so far; what it raises gives the copy up.
+        """
+        host, guest = _check.text("local", local), _check.absolute("path", path)
+        flags = _flags(parents=parents, owners=owners)
+        session, limit = self._session(), _copy_timeout(timeout)
+        return await _copy(
+            lambda heard: session.copy_in(host, guest, flags, limit, heard), on_progress
+        )
+
+    async def get(
+        self,
+        path: Text,
+        local: Text,
+        *,
+        owners: bool = False,
+        max_bytes: Optional[int] = None,
+        on_progress: Optional[Callable[[str, int], object]] = None,
+        timeout: Optional[float] = None,
+    ) -> Copied:
+        """The same from the machine to the host. Whatever the guest says, nothing outside `local` is
+        written. What its links say is the guest's: follow none of them unseen."""
+        host, guest = _check.text("local", local), _check.absolute("path", path)
+        flags = _flags(parents=True, owners=owners)
+        most = (
+            _EVERYTHING if max_bytes is None else _check.integer("max_bytes", max_bytes, 0, 2**63)
+        )
+        session, limit = self._session(), _copy_timeout(timeout)
+        return await _copy(
+            lambda heard: session.copy_out(guest, host, flags, most, limit, heard), on_progress
+        )
+
+    def __repr__(self) -> str:
+        return "<vmette.aio.Files>"
+
+
+def _copy_timeout(timeout: Optional[float]) -> int:
+    return -1 if timeout is None else _check.milliseconds("timeout", timeout, 2**62)
+
+
+async def _copy(copy: Callable[[Any], Any], on_progress: Optional[Callable[..., object]]) -> Copied:
+    if on_progress is not None and not callable(on_progress):
+        raise _check.wrong_type("on_progress", "a callable", on_progress)
+    failures: List[BaseException] = []
+    given_up = False
+
+    def work(call_back: Callable[..., Any]) -> Any:
+        def heard(path: bytes, done: int) -> bool:
+            if given_up:
+                return False
+            if on_progress is None:
+                return True
+            try:
+                call_back(on_progress, os.fsdecode(path), done)
+            except BaseException as failure:
+                failures.append(failure)
+                return False
+            return True
+
+        return copy(heard)
+
+    try:
+        return Copied(*await io.in_worker(work))
+    except Error as error:
+        if error.code is ErrorCode.CANCELLED and failures:
+            raise failures[0] from None
+        raise
+    finally:
+        given_up = True
+
+
+class GuestFile:
+    """A file of the guest as a stream of bytes. Made by `Files.open()`; close it, which says whether
+    all of it went well.
+
+    >>> async with vmette.aio.Session() as vm:
+    ...     async with await vm.files.open("/etc/passwd") as file:
+    ...         (await file.readline()).startswith(b"root:")
+    True
+    """
+
+    def __init__(self, transfer: _core.Transfer, path: Any, *, writes: bool) -> None:
+        coding = Coding(False, {})
+        self._transfer: Optional[_core.Transfer] = transfer
+        self.name = path
+        open_stream = streams.open_writer if writes else streams.open_reader
+        self._stream = open_stream(transfer.take_fd(), coding)
+        self._writes = writes
+        self._ended = False
+
+    def fileno(self) -> int:
+        """The descriptor of the content, to wait for."""
+        return self._stream.fileno()  # type: ignore[no-any-return]
+
+    def readable(self) -> bool:
+        """Whether it was opened to be read."""
+        return not self._writes
+
+    def writable(self) -> bool:
+        """Whether it was opened to be written."""
+        return self._writes
+
+    def _there(self, writes: bool) -> _core.Transfer:
+        if self._transfer is None:
+            raise ValueError(f"the file {self.name!r} is closed")
+        if self._writes != writes:
+            raise OSError(f"the file {self.name!r} is open for {'writing' if self._writes else 'reading'}")
+        return self._transfer
+
+    async def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, all that is left for -1; nothing at the end."""
+        transfer = self._there(False)
+        data = await self._stream.read(size)
+        if size < 0 or (size and not data):
+            await self._check_whole(transfer)
+        return data  # type: ignore[no-any-return]
+
+    async def readline(self) -> bytes:
+        """The next line with its end, nothing at the end."""
+        transfer = self._there(False)
+        line = await self._stream.readline()
+        if not line:
+            await self._check_whole(transfer)
+        return line  # type: ignore[no-any-return]
+
+    async def _check_whole(self, transfer: _core.Transfer) -> None:
+        await io.readable(transfer.done_fd())
+        self._ended = True
+        transfer.wait(0)
+
+    async def write(self, data: Any) -> None:
+        """Writes all of it; waits while the guest is behind."""
+        transfer = self._there(True)
+        try:
+            await self._stream.write(data)
+        except BrokenPipeError:
+            await self._check_whole(transfer)
+            raise
+
+    async def close(self) -> None:
+        """Ends a write and waits until it is in its place; gives up what is left of a read."""
+        transfer, self._transfer = self._transfer, None
+        if transfer is None:
+            return
+        try:
+            await streams.close(self._stream)
+            if self._writes and not self._ended:
+                await io.readable(transfer.done_fd())
+                transfer.wait(0)
+        finally:
+            transfer.cancel()
+
+    def _give_up(self) -> None:
+        if self._transfer is not None:
+            self._transfer.cancel()
+            self._ended = True
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._lines()
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        while True:
+            line = await self.readline()
+            if not line:
+                return
+            yield line
+
+    async def __aenter__(self) -> GuestFile:
+        return self
+
+    async def __aexit__(self, kind: Any, *_: object) -> None:
+        if kind is not None:
+            self._give_up()
+        await self.close()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if getattr(self, "_transfer", None) is not None:
+            warn(f"unclosed {self!r}", ResourceWarning, source=self)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._transfer is None else "w" if self._writes else "r"
+        return f"<vmette.aio.GuestFile {self.name!r} {state}>"
+
+
+for _name in __all__:
+    globals()[_name].__module__ = "vmette.aio"
+

@@ -1,0 +1,194 @@
+"""A command's streams in the asynchronous face. vmette._streams has the same names."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import warnings
+from typing import Any, AnyStr, AsyncIterator, Callable, Generic, List, Optional
+
+from vmette._exec import Coding
+from vmette.aio import _loop
+
+__all__ = ["Reader", "Writer"]
+
+_CHUNK = 1 << 18
+
+
+class _Stream:
+    """A descriptor of the caller's."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        if self._fd < 0:
+            raise ValueError("the stream is closed")
+        return self._fd
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._fd < 0
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            _loop.forget(fd)
+            os.close(fd)
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            warn(f"unclosed {self!r}", ResourceWarning, source=self)
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"fd={self._fd}"
+        return f"<vmette.aio.{type(self).__name__} {state}>"
+
+
+class Reader(_Stream, Generic[AnyStr]):
+    """What a command writes: read it, or iterate over its lines.
+
+    >>> async with vmette.aio.Session() as vm:
+    ...     async with await vm.popen("seq 3", text=True) as proc:
+    ...         [line async for line in proc.stdout]
+    ['1\\n', '2\\n', '3\\n']
+    """
+
+    def __init__(self, fd: int, coding: Coding) -> None:
+        super().__init__(fd)
+        self._empty: Any = b"" if coding.encoding is None else ""
+        self._decoder: Any = None
+        if coding.encoding is not None:
+            incremental = codecs.getincrementaldecoder(coding.encoding)(coding.errors)
+            # As files opened as text do: \r\n and \r become \n.
+            import io
+
+            self._decoder = io.IncrementalNewlineDecoder(incremental, translate=True)
+        self._buffer: Any = self._empty
+        self._ended = False
+
+    async def _fill(self) -> Any:
+        """The next piece, empty at the end."""
+        while not self._ended:
+            try:
+                data = os.read(self.fileno(), _CHUNK)
+            except BlockingIOError:
+                await _loop.readable(self.fileno())
+                continue
+            self._ended = not data
+            piece = data if self._decoder is None else self._decoder.decode(data, not data)
+            if piece:
+                return piece
+        return self._empty
+
+    async def read(self, size: int = -1) -> AnyStr:
+        """At most `size` bytes or characters, as soon as there are some; all of them for -1."""
+        if size < 0:
+            pieces: List[Any] = [self._buffer]
+            self._buffer = self._empty
+            try:
+                while True:
+                    piece = await self._fill()
+                    if not piece:
+                        return self._empty.join(pieces)  # type: ignore[no-any-return]
+                    pieces.append(piece)
+            except BaseException:
+                self._buffer = self._empty.join(pieces)  # a cancelled read loses nothing
+                raise
+        if not self._buffer and size:
+            self._buffer = await self._fill()
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data  # type: ignore[no-any-return]
+
+    async def readline(self) -> AnyStr:
+        """The next line with its end; at the end of the stream what is left, or nothing."""
+        newline: Any = b"\n" if isinstance(self._empty, bytes) else "\n"
+        pieces: List[Any] = []
+        piece = self._buffer
+        while True:
+            end = piece.find(newline) + 1
+            if end:
+                pieces.append(piece[:end])
+                self._buffer = piece[end:]
+                return self._empty.join(pieces)  # type: ignore[no-any-return]
+            pieces.append(piece)
+            self._buffer = self._empty
+            try:
+                piece = await self._fill()
+            except BaseException:
+                self._buffer = self._empty.join(pieces)  # a cancelled read loses nothing
+                raise
+            if not piece:
+                return self._empty.join(pieces)  # type: ignore[no-any-return]
+
+    def __aiter__(self) -> AsyncIterator[AnyStr]:
+        return self._lines()
+
+    async def _lines(self) -> AsyncIterator[AnyStr]:
+        while True:
+            line = await self.readline()
+            if not line:
+                return
+            yield line
+
+    async def close(self) -> None:
+        """Closes it: the command gets SIGPIPE when it writes more."""
+        self._close()
+
+
+class Writer(_Stream, Generic[AnyStr]):
+    """What a command reads.
+
+    >>> async with vmette.aio.Session() as vm:
+    ...     proc = await vm.popen("wc -c", stdin=vmette.PIPE)
+    ...     async with proc:
+    ...         await proc.stdin.write(b"hello")
+    ...         await proc.stdin.close()
+    ...         await proc.stdout.read()
+    b'5\\n'
+    """
+
+    def __init__(self, fd: int, coding: Coding) -> None:
+        super().__init__(fd)
+        self._coding = coding
+
+    async def write(self, data: AnyStr) -> None:
+        """Writes all of it; waits while the command does not read. BrokenPipeError when it is gone."""
+        view = memoryview(self._coding.encode("data", data)).cast("B")
+        while view:
+            try:
+                view = view[os.write(self.fileno(), view[:_CHUNK]) :]
+            except BlockingIOError:
+                await _loop.any_ready((), (self.fileno(),))
+
+    async def flush(self) -> None:
+        """Does nothing: what was written is on its way."""
+
+    async def close(self) -> None:
+        """End of file for the command."""
+        self._close()
+
+
+def open_reader(fd: int, coding: Coding) -> Any:
+    """A reader, which owns `fd`."""
+    return Reader(fd, coding)
+
+
+def open_writer(fd: int, coding: Coding) -> Any:
+    """A writer, which owns `fd`."""
+    return Writer(fd, coding)
+
+
+async def close(stream: Optional[Any]) -> None:
+    """Closes it, whatever the other side has done; None is nothing to close."""
+    if stream is not None:
+        await stream.close()
+
+
+for _name in __all__:
+    globals()[_name].__module__ = "vmette.aio"
