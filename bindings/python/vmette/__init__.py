@@ -42,7 +42,7 @@ from vmette._errors import (
 )
 from vmette._exec import DEVNULL, PIPE, STDOUT, CommandOptions, PopenOptions, PtyOptions, RunOptions
 from vmette._log import log_to
-from vmette._options import Disk, Options, Share
+from vmette._options import Disk, Options, SessionOptions, Share
 from vmette._provider import Provider, ProviderContext, RootfsArtifact
 from vmette._results import (
     CompletedProcess,
@@ -105,6 +105,7 @@ __all__ = [
     "Scope",
     "Session",
     "SessionEnded",
+    "SessionOptions",
     "SessionOutput",
     "Share",
     "ShareTransport",

@@ -55,8 +55,8 @@ class Error(Exception):
         self.stage = stage
         self.details = dict(details or {})
         if isinstance(self, OSError):
-            self.errno = self.details.get("errno")
-            self.strerror = message
+            OSError.__setattr__(self, "errno", self.details.get("errno"))
+            OSError.__setattr__(self, "strerror", message)
 
     def __str__(self) -> str:
         return str(self.args[0])

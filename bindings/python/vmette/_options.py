@@ -26,7 +26,7 @@ from vmette._provider import Provider, ProviderShim, RootfsArtifact
 if TYPE_CHECKING:
     from vmette._check import Command, Text
 
-__all__ = ["Disk", "Options", "Share"]
+__all__ = ["Disk", "Options", "SessionOptions", "Share"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +72,6 @@ class Options(TypedDict, total=False):
     scratch_mib: puts the root's writable layer on a throw-away disk of this size instead of memory;
         scratch_dir is where that lives.
     env: variables for every command.
-    command: what the session runs as its own command, a line or an argument vector; it ends with it.
-        capture_output keeps what that prints for `Session.output()`, capture_limit bytes of it.
     timeout_seconds: ends the session so long after its start.
     ready_timeout: seconds that a machine may take to get ready. Default 60.
     snapshottable: makes the machine one that can be saved. resume_shares: how many shares a resumed
@@ -101,9 +99,6 @@ class Options(TypedDict, total=False):
     scratch_mib: int
     scratch_dir: Text
     env: Mapping[str, Text]
-    command: Command
-    capture_output: bool
-    capture_limit: int
     timeout_seconds: int
     ready_timeout: float
     snapshottable: bool
@@ -131,6 +126,23 @@ class Options(TypedDict, total=False):
     vsock_port: int
     guest_vsock_port: int
     quiet: bool
+
+
+class SessionOptions(Options, total=False):
+    """What a session may be given besides: a command of its own, with which it ends.
+
+    command: a line or an argument vector. capture_output: keeps what it prints for
+    `Session.output()`, capture_limit bytes of each stream (default 1 MiB).
+
+    >>> with vmette.Session(command="exit 3") as vm:
+    ...     vm.wait()
+    ...     vm.exit_code
+    3
+    """
+
+    command: Command
+    capture_output: bool
+    capture_limit: int
 
 
 class Machine:
@@ -268,33 +280,47 @@ def _set_providers(machine: Machine, name: str, value: Any) -> None:
         machine.add_provider(provider)
 
 
+def _set_ready_timeout(machine: Machine, name: str, value: Any) -> None:
+    machine.core.set_ready_timeout_ms(_check.milliseconds(name, value))
+
+
+def _check_flag(machine: Machine, name: str, value: Any) -> None:
+    _check.flag(name, value)
+
+
 def _elsewhere(machine: Machine, name: str, value: Any) -> None:
     """Set together with another option."""
 
 
-def _text(setter: str) -> Callable[[Machine, str, Any], None]:
-    return lambda machine, name, value: getattr(machine.core, setter)(_check.text(name, value))
+_Setter = Callable[[Machine, str, Any], None]
 
 
-def _flag(setter: str) -> Callable[[Machine, str, Any], None]:
-    return lambda machine, name, value: getattr(machine.core, setter)(_check.flag(name, value))
+def _plain(setter: str, checked: Callable[[str, Any], Any]) -> _Setter:
+    def set_one(machine: Machine, name: str, value: Any) -> None:
+        getattr(machine.core, setter)(checked(name, value))
+
+    return set_one
 
 
-def _integer(setter: str, most: int = 2**32 - 1) -> Callable[[Machine, str, Any], None]:
-    return lambda machine, name, value: getattr(machine.core, setter)(
-        _check.integer(name, value, 0, most)
-    )
+def _text(setter: str) -> _Setter:
+    return _plain(setter, _check.text)
 
 
-def _choice(setter: str, kind: Any) -> Callable[[Machine, str, Any], None]:
-    return lambda machine, name, value: getattr(machine.core, setter)(
-        _check.choice(name, value, kind).value
-    )
+def _flag(setter: str) -> _Setter:
+    return _plain(setter, _check.flag)
 
 
-_setters: Dict[str, Callable[[Machine, str, Any], None]] = {
+def _integer(setter: str, most: int = 2**32 - 1) -> _Setter:
+    return _plain(setter, lambda name, value: _check.integer(name, value, 0, most))
+
+
+def _choice(setter: str, kind: Any) -> _Setter:
+    return _plain(setter, lambda name, value: _check.choice(name, value, kind).value)
+
+
+_setters: Dict[str, _Setter] = {
     "rootfs": _elsewhere,
-    "rootfs_read_only": lambda machine, name, value: None if _check.flag(name, value) else None,
+    "rootfs_read_only": _check_flag,
     "vcpus": _integer("set_vcpus"),
     "mem_mib": _integer("set_mem_mib", 2**63 - 1),
     "shares": _set_shares,
@@ -306,9 +332,7 @@ _setters: Dict[str, Callable[[Machine, str, Any], None]] = {
     "capture_output": _flag("set_capture_output"),
     "capture_limit": _integer("set_capture_limit", 2**63 - 1),
     "timeout_seconds": _integer("set_timeout_seconds"),
-    "ready_timeout": lambda machine, name, value: machine.core.set_ready_timeout_ms(
-        _check.milliseconds(name, value)
-    ),
+    "ready_timeout": _set_ready_timeout,
     "snapshottable": _flag("set_snapshottable"),
     "resume_shares": _integer("set_resume_shares"),
     "resume_hook": _elsewhere,

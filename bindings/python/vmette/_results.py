@@ -63,7 +63,7 @@ class CompletedProcess(Generic[AnyStr]):
 
 @dataclasses.dataclass(frozen=True)
 class SessionOutput:
-    """What a session's own command has printed so far, see the option `command`.
+    """What a session's own command has printed so far, see `SessionOptions`.
 
     >>> with vmette.Session(command="echo hi; exit 3", capture_output=True) as vm:
     ...     vm.wait()

@@ -46,7 +46,8 @@ _BITS = {
 
 
 def _stat(raw: Tuple[Any, ...]) -> FileStat:
-    return FileStat(FileType(raw[0]), *raw[1:10], os.fsdecode(raw[10]))
+    fields = [FileType(raw[0]), *raw[1:-1], os.fsdecode(raw[-1])]
+    return FileStat(*fields)
 
 
 def _mode(mode: Optional[int]) -> int:

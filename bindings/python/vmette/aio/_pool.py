@@ -58,15 +58,18 @@ class Pool:
         if self._core is not None or self._closed:
             raise StateError("the pool was started already; make another", code=ErrorCode.STATE)
         config = self._machine.core
+
+        def create(_: object) -> _core.Pool:
+            return _core.Pool.create(config, *self._size)
+
         try:
-            self._core = await io.in_worker(
-                lambda _: _core.Pool.create(config, *self._size), lambda core: core.close()
-            )
+            core = await io.in_worker(create, _core.Pool.close)
         except Error as error:
             cause = self._machine.take_failure()
             if cause is not None:
                 raise error from cause
             raise
+        self._core = core
         return self
 
     def _open(self) -> _core.Pool:

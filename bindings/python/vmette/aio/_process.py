@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, AnyStr, Callable, Dict, Generic, Optional, Tuple
+from typing import TYPE_CHECKING, Any, AnyStr, Callable, Dict, Generic, List, Optional, Tuple
 
 from vmette import _check, _core, _exec
 from vmette._deadline import Deadline
@@ -265,7 +265,7 @@ class Pty(_Process):
         """At most `size` bytes as soon as there are some, nothing at the end; with -1 all until the
         end. Raises `DeadlineExceeded` when `timeout` seconds pass without any."""
         limit = Deadline(timeout)
-        pieces = []
+        pieces: List[bytes] = []
         while True:
             if not await io.readable(self.fileno(), limit):
                 raise deadline(f"a read from {self.args!r}", timeout)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from vmette._check import Command, Text
     from vmette._exec import PopenOptions, PtyOptions, RunOptions
-    from vmette._options import Options
+    from vmette._options import Options, SessionOptions
     from vmette.aio._snapshot import Snapshot
 
 __all__ = ["Session"]
@@ -43,7 +43,8 @@ _END_PATIENCE = 10.0
 
 
 class Session:
-    """One virtual machine. Its options, all by keyword, are those of `Options`.
+    """One virtual machine. Its options, all by keyword, are those of `Options` and
+    `SessionOptions`.
 
     `async with` starts it and ends it; `start()` and `close()` do so by hand. Any number of tasks or
     threads may use it at a time.
@@ -54,8 +55,8 @@ class Session:
     'hello you\\n'
     """
 
-    def __init__(self, **options: Unpack[Options]) -> None:
-        self._machine: Optional[Machine] = Machine(options, "Session")
+    def __init__(self, **options: Unpack[SessionOptions]) -> None:
+        self._machine = Machine(options, "Session")
         self._core: Optional[_core.Session] = None
         self._begun = False
         self._last: Optional[_Remains] = None
@@ -65,15 +66,15 @@ class Session:
     def _of(cls, core: _core.Session) -> Session:
         """A session of a machine that runs already."""
         session = cls()
-        session._machine, session._begun = None, True
+        session._begun = True
         session._core = core
         _alive.add(core)
         return session
 
     async def start(self) -> Session:
         """Boots the machine and waits until it is ready. Returns the session itself."""
-        machine, self._machine = self._machine, None
-        if machine is None or self._begun:
+        machine = self._machine
+        if self._begun:
             raise StateError(
                 "the session was started already; make another one", code=ErrorCode.STATE
             )

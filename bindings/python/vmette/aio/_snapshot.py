@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from vmette._check import Command, Text
-    from vmette._options import Options
+    from vmette._options import Options, SessionOptions
 
 __all__ = ["Snapshot"]
 
@@ -43,7 +43,7 @@ class Snapshot:
         path: Text,
         *,
         warm_up: Optional[Callable[[Session], Awaitable[object]]] = None,
-        **options: Unpack[Options],
+        **options: Unpack[SessionOptions],
     ) -> Snapshot:
         """Boots a machine, runs its command if it has one, and then `warm_up`, saves it at `path` and
         ends it. A command that does not end with 0 is a `SnapshotError`; what `warm_up` raises is
