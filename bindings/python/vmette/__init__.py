@@ -88,8 +88,11 @@ _parts = {
         "Pty",
     ],
     "_sync._run": [
+        "list_providers",
+        "resolve_rootfs",
         "run",
         "run_in_terminal",
+        "validate",
     ],
     "_sync._session": [
         "Session",

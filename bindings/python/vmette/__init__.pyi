@@ -71,8 +71,11 @@ from vmette._sync._process import (
     Pty as Pty,
 )
 from vmette._sync._run import (
+    list_providers as list_providers,
+    resolve_rootfs as resolve_rootfs,
     run as run,
     run_in_terminal as run_in_terminal,
+    validate as validate,
 )
 from vmette._sync._session import (
     Session as Session,
@@ -137,7 +140,10 @@ __all__ = [
     "TimelineEntry",
     "VsockMode",
     "aio",
+    "list_providers",
     "log_to",
+    "resolve_rootfs",
     "run",
     "run_in_terminal",
+    "validate",
 ]

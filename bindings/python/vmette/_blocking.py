@@ -107,7 +107,7 @@ def in_worker(
         while True:
             errand = errands.get()
             if errand is None:
-                return future.result()  # type: ignore[no-any-return]
+                break
             errand.run()
     except BaseException:
         given_up = True
@@ -117,3 +117,7 @@ def in_worker(
                 late.refuse()
         _workers.discard_late(future, discard)
         raise
+    try:
+        return future.result()  # type: ignore[no-any-return]
+    finally:
+        del future  # what it raises has this frame in its traceback

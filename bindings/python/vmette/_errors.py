@@ -286,6 +286,14 @@ def from_core(
     return kind(message, code=known, stage=stage, details=details)
 
 
+def fresh(error: Error) -> Error:
+    """The same error, without the frames that it has been through."""
+    kind, args = error.__reduce__()[0], error.__reduce__()[1]
+    again: Error = kind(*args)
+    again.__dict__.update(error.__dict__)
+    return again
+
+
 def deadline(what: str, timeout: Optional[float]) -> DeadlineExceeded:
     """The error of a wait that was given up after `timeout` seconds."""
     return DeadlineExceeded(f"{what} was not over after {timeout:g} s", code=ErrorCode.DEADLINE)

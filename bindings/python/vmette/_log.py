@@ -20,7 +20,7 @@ def log_to(file: Any, *, level: LogLevel = LogLevel.INFO) -> None:
     ...         pass
     ...     vmette.log_to(None)
     ...     _ = file.seek(0)
-    ...     "launched" in file.read() or True
+    ...     file.read().count("\\n") > 0
     True
     """
     chosen = _check.choice("level", level, LogLevel)

@@ -15,16 +15,19 @@ from typing import (
     Optional,
     Sequence,
     TypedDict,
+    TypeVar,
     Union,
 )
 
 from vmette import _check, _core
 from vmette._enums import Accel, ErrorCode, ShareTransport, VsockMode
-from vmette._errors import ConfigError
+from vmette._errors import ConfigError, Error
 from vmette._provider import Provider, ProviderShim, RootfsArtifact
 
 if TYPE_CHECKING:
     from vmette._check import Command, Text
+
+T = TypeVar("T")
 
 __all__ = ["Disk", "Options", "SessionOptions", "Share"]
 
@@ -146,11 +149,16 @@ class SessionOptions(Options, total=False):
 
 
 class Machine:
-    """A configuration for the library, and what went wrong in the caller's own callbacks."""
+    """A configuration for the library, and the caller's own callbacks.
+
+    The library holds those only while it resolves the root: what it holds, the garbage collector
+    does not see, and they may well lead back to the session.
+    """
 
     def __init__(self, options: Mapping[str, Any], what: str = "Session") -> None:
         self.core = _core.Config()
-        self._failures: List[BaseException] = []
+        self.providers: Sequence[Provider] = ()
+        self.on_progress: Optional[Callable[[str, int, int], object]] = None
         refuse_unknown(options, what)
         for name, value in options.items():
             if value is not None:
@@ -159,28 +167,37 @@ class Machine:
         _set_hooks(self, options)
         _set_vsock(self, options)
 
-    def take_failure(self) -> Optional[BaseException]:
-        """What a provider or the progress callback has raised since the last call."""
-        failure = self._failures[-1] if self._failures else None
-        self._failures.clear()
-        return failure
-
-    def add_provider(self, provider: Provider) -> None:
-        self.core.add_provider(ProviderShim(provider, self._failures))
-
-    def set_progress(self, name: str, heard: Any) -> None:
-        if not callable(heard):
-            raise _check.wrong_type(name, "a callable", heard)
+    def resolved(self, work: Callable[[_core.Config], T]) -> T:
+        """What `work` makes of the configuration. An error that a callback has caused is raised from
+        what the callback has raised."""
+        failures: List[BaseException] = []
+        heard = self.on_progress
+        config = self.core.clone()
+        shims = [ProviderShim(provider, failures) for provider in self.providers]
 
         def report(step: str, done: int, total: int) -> bool:
             try:
-                heard(step, done, total)
+                if heard is not None:
+                    heard(step, done, total)
             except BaseException as failure:
-                self._failures.append(failure)
+                failures.append(failure)
                 return False
             return True
 
-        self.core.set_progress(report)
+        try:
+            for shim in shims:
+                config.add_provider(shim)
+            if heard is not None:
+                config.set_progress(report)
+            return work(config)
+        except Error as error:
+            if failures:
+                raise error from failures[-1]
+            raise
+        finally:
+            heard = None
+            for shim in shims:
+                shim.end()
 
 
 def refuse_unknown(options: Mapping[str, Any], what: str) -> None:
@@ -277,7 +294,7 @@ def _set_providers(machine: Machine, name: str, value: Any) -> None:
     for index, provider in enumerate(value):
         if not isinstance(provider, Provider):
             raise _check.wrong_type(f"{name}[{index}]", "a vmette.Provider", provider)
-        machine.add_provider(provider)
+    machine.providers = tuple(value)
 
 
 def _set_ready_timeout(machine: Machine, name: str, value: Any) -> None:
@@ -286,6 +303,12 @@ def _set_ready_timeout(machine: Machine, name: str, value: Any) -> None:
 
 def _check_flag(machine: Machine, name: str, value: Any) -> None:
     _check.flag(name, value)
+
+
+def _set_progress(machine: Machine, name: str, value: Any) -> None:
+    if not callable(value):
+        raise _check.wrong_type(name, "a callable", value)
+    machine.on_progress = value
 
 
 def _elsewhere(machine: Machine, name: str, value: Any) -> None:
@@ -342,7 +365,7 @@ _setters: Dict[str, _Setter] = {
     "providers": _set_providers,
     "offline": _flag("set_offline"),
     "cache_dir": _text("set_cache_dir"),
-    "on_progress": Machine.set_progress,
+    "on_progress": _set_progress,
     "hostname": _text("set_hostname"),
     "switch_root": _flag("set_switch_root"),
     "ca_certs": _text("set_ca_certs"),

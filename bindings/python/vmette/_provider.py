@@ -41,6 +41,13 @@ class RootfsArtifact:
             variables,
         )
 
+    @classmethod
+    def of(cls, core: _core.RootfsArtifact) -> RootfsArtifact:
+        """One that the library has made."""
+        artifact = cls.__new__(cls)
+        artifact.core = core
+        return artifact
+
     @property
     def path(self) -> str:
         """The directory or image."""
@@ -131,12 +138,18 @@ class ProviderShim:
     """What the compiled module calls: it speaks bytes, and wants errors kept."""
 
     def __init__(self, provider: Provider, failures: List[BaseException]) -> None:
-        self._provider = provider
+        self._provider: Optional[Provider] = provider
         self._failures = failures
         self.name = provider.name
         self.claims = provider.claims
 
+    def end(self) -> None:
+        """Lets the provider go; the library keeps the shim."""
+        self._provider = None
+
     def matches(self, spec: bytes) -> bool:
+        if self._provider is None:
+            return False
         try:
             return bool(self._provider.matches(os.fsdecode(spec)))
         except BaseException as failure:
@@ -146,6 +159,7 @@ class ProviderShim:
     def provide(self, spec: bytes, raw: Any) -> _core.RootfsArtifact:
         context = ProviderContext(raw)
         try:
+            assert self._provider is not None
             made = self._provider.provide(os.fsdecode(spec), context)
             if not isinstance(made, RootfsArtifact):
                 raise _check.wrong_type("what provide() returned", "a RootfsArtifact", made)

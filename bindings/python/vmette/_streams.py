@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import IO, Any
 
 from vmette._exec import Coding
+
+
+# The types of Popen's streams.
+ReadEnd = IO
+WriteEnd = IO
 
 
 def open_reader(fd: int, coding: Coding) -> Any:

@@ -12,7 +12,7 @@ that was run is killed, a machine that was starting is ended.
 from vmette.aio._files import Files, GuestFile
 from vmette.aio._pool import Pool
 from vmette.aio._process import Popen, Pty
-from vmette.aio._run import run, run_in_terminal
+from vmette.aio._run import list_providers, resolve_rootfs, run, run_in_terminal, validate
 from vmette.aio._session import Session
 from vmette.aio._snapshot import Snapshot
 from vmette.aio._streams import Reader, Writer
@@ -27,6 +27,9 @@ __all__ = [
     "Session",
     "Snapshot",
     "Writer",
+    "list_providers",
+    "resolve_rootfs",
     "run",
     "run_in_terminal",
+    "validate",
 ]

@@ -152,7 +152,10 @@ async def in_worker(
         cancelled = True
         _workers.discard_late(future, discard)
         raise
-    return future.result()  # type: ignore[no-any-return]
+    try:
+        return future.result()  # type: ignore[no-any-return]
+    finally:
+        del future  # what it raises has this frame in its traceback
 
 
 def _finish(finished: asyncio.Future[None]) -> None:

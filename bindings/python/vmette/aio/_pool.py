@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from vmette import _check, _core
 from vmette._deadline import Deadline
 from vmette._enums import ErrorCode
-from vmette._errors import Error, StateError, deadline
+from vmette._errors import StateError, deadline
 from vmette._options import Machine
 from vmette._results import PoolCounts
 from vmette.aio import _loop as io
@@ -57,18 +57,11 @@ class Pool:
         """Begins to start machines in the background, and returns the pool itself."""
         if self._core is not None or self._closed:
             raise StateError("the pool was started already; make another", code=ErrorCode.STATE)
-        config = self._machine.core
 
         def create(_: object) -> _core.Pool:
-            return _core.Pool.create(config, *self._size)
+            return self._machine.resolved(lambda config: _core.Pool.create(config, *self._size))
 
-        try:
-            core = await io.in_worker(create, _core.Pool.close)
-        except Error as error:
-            cause = self._machine.take_failure()
-            if cause is not None:
-                raise error from cause
-            raise
+        core: _core.Pool = await io.in_worker(create, _core.Pool.close)
         self._core = core
         return self
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, AnyStr, Callable, Dict, Generic, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, AnyStr, Callable, Dict, Generic, List, Optional, Set, Tuple
 
 from vmette import _check, _core, _exec
 from vmette._deadline import Deadline
 from vmette._enums import Scope
-from vmette._errors import Error, SessionEnded, SpawnError, deadline
+from vmette._errors import DeadlineExceeded, Error, SessionEnded, SpawnError, deadline, fresh
 from vmette._results import CompletedProcess
 from vmette.aio import _loop as io
 from vmette.aio import _streams as streams
@@ -71,7 +71,7 @@ class _Process:
             self._check_lost(core)
             self._note_end(core)
         if self._lost is not None:
-            raise self._lost
+            raise fresh(self._lost)
         assert self._returncode is not None
         return self._returncode
 
@@ -80,7 +80,7 @@ class _Process:
             try:
                 core.wait(0)
             except Error as error:
-                self._lost = error
+                self._lost = fresh(error)
 
     def send_signal(self, number: Any, *, scope: Scope = Scope.GROUP) -> None:
         """Sends a signal: a number of Linux, a `signal.Signals` or a name like "TERM". A command that
@@ -136,84 +136,94 @@ class Popen(_Process, Generic[AnyStr]):
     ('hello', '')
     """
 
-    stdin: Any
-    stdout: Any
-    stderr: Any
+    stdin: streams.WriteEnd[AnyStr]
+    stdout: streams.ReadEnd[AnyStr]
+    stderr: streams.ReadEnd[AnyStr]
 
     def __init__(self, core: _core.Process, args: Any, coding: _exec.Coding) -> None:
         super().__init__(core, args)
         self._coding = coding
         fds = [core.take_fd(stream) for stream in (_STDIN, _STDOUT, _STDERR)]
-        self.stdin = None if fds[0] < 0 else streams.open_writer(fds[0], coding)
-        self.stdout = None if fds[1] < 0 else streams.open_reader(fds[1], coding)
-        self.stderr = None if fds[2] < 0 else streams.open_reader(fds[2], coding)
+        # Typed as if they were all there: who asks for no pipe does not use it.
+        none: Any = None
+        self.stdin = none if fds[0] < 0 else streams.open_writer(fds[0], coding)
+        self.stdout = none if fds[1] < 0 else streams.open_reader(fds[1], coding)
+        self.stderr = none if fds[2] < 0 else streams.open_reader(fds[2], coding)
+        self._unsent: Optional[memoryview] = None  # of communicate()'s input
+        self._received = (bytearray(), bytearray())
 
     async def communicate(
         self, input: Optional[AnyStr] = None, timeout: Optional[float] = None
     ) -> Tuple[AnyStr, AnyStr]:
         """Writes `input` to stdin, reads both outputs to their ends, waits, and returns what came.
 
-        Nothing may have been read before. When `timeout` seconds pass first, raises
-        `DeadlineExceeded` with what came until then; kill the command, or it goes on.
+        When `timeout` seconds pass first, raises `DeadlineExceeded` with what came until then; the
+        command goes on, and calling this again without input goes on with it and loses nothing.
         """
         limit = Deadline(timeout)
-        data = b"" if input is None else self._coding.encode("input", input)
-        if data and self.stdin is None:
-            raise _check.wrong_value("input", input, "goes nowhere; pass stdin=vmette.PIPE")
-        if self.stdin is not None and not data:
+        self._unsent = self._to_send(input)
+        if self.stdin is not None and not self._unsent:
             await streams.close(self.stdin)
-        got: Dict[int, bytearray] = {
-            stream.fileno(): bytearray()
-            for stream in (self.stdout, self.stderr)
-            if stream is not None and not stream.closed
-        }
-        out, err = (self._collected(got, stream) for stream in (self.stdout, self.stderr))
+        out, err = self._received
         try:
-            await self._pump(memoryview(data).cast("B"), got, limit)
+            await self._pump(limit)
             await self.wait(limit.remaining())
-        except TimeoutError:
+        except DeadlineExceeded:
             error = deadline(f"the command {self.args!r}", timeout)
-            error.stdout, error.stderr = (bytes(some) for some in (out, err))
+            error.stdout, error.stderr = bytes(out), bytes(err)
             raise error from None
+        none: Any = None
+        result = (
+            none if self.stdout is None else self._coding.decode(bytes(out)),
+            none if self.stderr is None else self._coding.decode(bytes(err)),
+        )
         for stream in (self.stdout, self.stderr):
             await streams.close(stream)
-        return (
-            None if self.stdout is None else self._coding.decode(bytes(out)),  # type: ignore[return-value]
-            None if self.stderr is None else self._coding.decode(bytes(err)),
-        )
+        return result
 
-    @staticmethod
-    def _collected(got: Dict[int, bytearray], stream: Any) -> bytearray:
-        return bytearray() if stream is None or stream.closed else got[stream.fileno()]
+    def _to_send(self, input: Optional[AnyStr]) -> memoryview:
+        if input is None:
+            return memoryview(b"") if self._unsent is None else self._unsent
+        if self._unsent is not None:
+            raise _check.wrong_value("input", input, "comes too late; pass it the first time only")
+        data = memoryview(self._coding.encode("input", input)).cast("B")
+        if data and self.stdin is None:
+            raise _check.wrong_value("input", input, "goes nowhere; pass stdin=vmette.PIPE")
+        return data
 
-    async def _pump(self, data: memoryview, got: Dict[int, bytearray], limit: Deadline) -> None:
+    async def _pump(self, limit: Deadline) -> None:
         """Feeds stdin and reads what is open until all of it has ended."""
-        open_fds = set(got)
-        writing = self.stdin.fileno() if data else -1
-        for fd in open_fds | ({writing} if data else set()):
+        reading: Dict[int, bytearray] = {
+            stream.fileno(): got
+            for stream, got in zip((self.stdout, self.stderr), self._received)
+            if stream is not None and not stream.closed
+        }
+        writing: List[int] = [self.stdin.fileno()] if self._unsent else []
+        for fd in [*reading, *writing]:
             os.set_blocking(fd, False)
-        while open_fds or data:
-            ready = await io.any_ready(open_fds, (writing,) if data else (), limit)
+        while reading or writing:
+            ready: Set[int] = await io.any_ready(reading, writing, limit)
             if not ready:
                 raise deadline("a stream", limit.timeout)
-            if data and writing in ready:
-                data = await self._feed(writing, data)
-            for fd in open_fds & ready:
+            if self._unsent and ready.intersection(writing):
+                self._unsent = self._feed(writing[0], self._unsent)
+                if not self._unsent:
+                    writing.clear()
+                    await streams.close(self.stdin)
+            for fd in ready & reading.keys():
                 piece = os.read(fd, _CHUNK)
-                got[fd] += piece
+                reading[fd].extend(piece)
                 if not piece:
-                    open_fds.discard(fd)
+                    del reading[fd]
 
-    async def _feed(self, fd: int, data: memoryview) -> memoryview:
+    @staticmethod
+    def _feed(fd: int, data: memoryview) -> memoryview:
         try:
-            data = data[os.write(fd, data[:_CHUNK]) :]
+            return data[os.write(fd, data[:_CHUNK]) :]
         except BlockingIOError:
             return data
         except BrokenPipeError:
-            data = data[:0]  # it does not read the rest
-        if not data:
-            await streams.close(self.stdin)
-        return data
+            return data[:0]  # it does not read the rest
 
     async def __aenter__(self) -> Popen[AnyStr]:
         return self

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, List, Literal, Optional, Tuple, overload
 
 from vmette import _check, _core
 from vmette._exec import RunOptions
-from vmette._options import Machine, Options
+from vmette._options import Machine, Options, SessionOptions
+from vmette._provider import RootfsArtifact
 from vmette._results import CompletedProcess
 from vmette.aio import _loop as io
 from vmette.aio._session import Session
@@ -14,9 +15,9 @@ from vmette.aio._session import Session
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from vmette._check import Command
+    from vmette._check import Command, Text
 
-__all__ = ["run", "run_in_terminal"]
+__all__ = ["list_providers", "resolve_rootfs", "run", "run_in_terminal", "validate"]
 
 
 class RunAllOptions(RunOptions, Options, total=False):  # type: ignore[misc]
@@ -46,19 +47,56 @@ async def run(command: Command, *, text: bool = False, **options: Any) -> Any:
         return await vm.run(command, text=text, **of_command)  # type: ignore[call-overload]
 
 
-async def run_in_terminal(**options: Unpack[Options]) -> int:
+async def run_in_terminal(
+    *, build_snapshot: Optional[Text] = None, **options: Unpack[SessionOptions]
+) -> int:
     """Runs the option `command` on the caller's terminal, or an interactive shell without one, and
     returns its exit code: 128+n for signal n, 124 after a timeout.
 
     Uses stdin, stdout and stderr of the process, and its signals until it returns; one call at a
-    time. `quiet` keeps it from printing a banner.
+    time. `quiet` keeps it from printing a banner. With `build_snapshot` the machine is saved there
+    when the command has ended with 0.
 
     >>> await vmette.aio.run_in_terminal(command="exit 3", quiet=True)
     3
     """
     machine = Machine(options, "run_in_terminal")
-    done: Any = await io.in_worker(lambda _: _core.run(machine.core))
-    return done[0]  # type: ignore[no-any-return]
+    if build_snapshot is not None:
+        machine.core.set_build_snapshot(_check.text("build_snapshot", build_snapshot))
+    done = await io.in_worker(lambda _: machine.resolved(_core.run))
+    return done[0]
+
+
+async def validate(**options: Unpack[SessionOptions]) -> None:
+    """Checks the options of a session as far as that can be without starting anything.
+
+    >>> await vmette.aio.validate(vcpus=2, shares={"work": "."})
+    """
+    machine = Machine(options, "validate")
+    await io.in_worker(lambda _: machine.resolved(_core.Config.validate))
+
+
+async def resolve_rootfs(spec: Text, **options: Unpack[Options]) -> RootfsArtifact:
+    """What a root's spec stands for: asks the providers of the options, then the library's own.
+
+    >>> (await vmette.aio.resolve_rootfs("/")).path
+    '/'
+    """
+    machine = Machine(options, "resolve_rootfs")
+    wanted = _check.text("spec", spec)
+    made = await io.in_worker(
+        lambda _: machine.resolved(lambda config: config.resolve_rootfs(wanted))
+    )
+    return RootfsArtifact.of(made)
+
+
+def list_providers(**options: Unpack[Options]) -> List[Tuple[str, str]]:
+    """The names of the providers and what they claim, in the order in which they are asked.
+
+    >>> [name for name, claims in vmette.aio.list_providers()]
+    ['dir', 'squashfs', 'erofs', 'ext4']
+    """
+    return Machine(options, "list_providers").resolved(_core.Config.providers)
 
 
 for _name in __all__:

@@ -18,7 +18,7 @@ from typing import (
 from vmette import _alive, _check, _core, _exec
 from vmette._deadline import Deadline
 from vmette._enums import End, ErrorCode, State
-from vmette._errors import Error, SessionEnded, StateError, deadline
+from vmette._errors import SessionEnded, StateError, deadline
 from vmette._options import Machine
 from vmette._results import CompletedProcess, Ending, SessionOutput, Stats, TimelineEntry
 from vmette.aio import _loop as io
@@ -27,7 +27,7 @@ from vmette.aio._process import Popen, Pty, begun, run
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Type, Union
+    from typing import Type
 
     from typing_extensions import Unpack
 
@@ -60,7 +60,6 @@ class Session:
         self._core: Optional[_core.Session] = None
         self._begun = False
         self._last: Optional[_Remains] = None
-        self.files = Files(self._running)
 
     @classmethod
     def _of(cls, core: _core.Session) -> Session:
@@ -79,14 +78,7 @@ class Session:
                 "the session was started already; make another one", code=ErrorCode.STATE
             )
         self._begun = True
-        try:
-            core = await io.in_worker(lambda _: _launched(machine), _end_of)
-        except Error as error:
-            cause = machine.take_failure()
-            if cause is not None:
-                raise error from cause
-            raise
-        self._core = core
+        self._core = core = await io.in_worker(lambda _: machine.resolved(_launched), _end_of)
         try:
             await io.readable(core.ready_fd())
             core.wait_ready(0)
@@ -109,6 +101,11 @@ class Session:
             "the session is not running; enter it with a with statement, or call start()",
             code=ErrorCode.STATE,
         )
+
+    @property
+    def files(self) -> Files:
+        """The machine's files."""
+        return Files(self._running)
 
     # ---- Commands ----
 
@@ -368,8 +365,8 @@ class _Remains:
             pass  # it captured none
 
 
-def _launched(machine: Machine) -> _core.Session:
-    core = _core.Session.create(machine.core)
+def _launched(config: _core.Config) -> _core.Session:
+    core = _core.Session.create(config)
     core.launch()
     _alive.add(core)
     return core

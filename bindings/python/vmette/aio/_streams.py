@@ -174,6 +174,11 @@ class Writer(_Stream, Generic[AnyStr]):
         self._close()
 
 
+# The types of Popen's streams.
+ReadEnd = Reader
+WriteEnd = Writer
+
+
 def open_reader(fd: int, coding: Coding) -> Any:
     """A reader, which owns `fd`."""
     return Reader(fd, coding)
