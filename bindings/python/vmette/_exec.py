@@ -30,6 +30,10 @@ class CommandOptions(TypedDict, total=False):
     cwd: its working directory, an absolute path; default "/". env: variables that are added to the
     session's; clear_env: instead of them. user: a name or uid of the guest, with ":group" or ":gid";
     default root. encoding, errors: how text is coded, with text=True; default "utf-8", "strict".
+
+    >>> options = vmette.CommandOptions(cwd="/tmp", env={"WHO": "you"})
+    >>> vmette.run("pwd; echo $WHO", text=True, **options).stdout
+    '/tmp\\nyou\\n'
     """
 
     cwd: Text
@@ -47,6 +51,11 @@ class RunOptions(CommandOptions, total=False):
     after which the command and all that it started are killed. check: raise `CommandFailed` unless
     it ends with 0. stdout, stderr: `DEVNULL`, or `STDOUT` for stderr; else both are captured, up to
     capture_limit bytes each (default 16 MiB), and the result says if more came.
+
+    >>> options = vmette.RunOptions(input=b"hello", stderr=vmette.DEVNULL)
+    >>> with vmette.Session() as vm:
+    ...     vm.run("cat", **options)
+    CompletedProcess(args='cat', returncode=0, stdout=b'hello', stderr=None)
     """
 
     input: Union[bytes, bytearray, memoryview, str, None]
@@ -63,6 +72,12 @@ class PopenOptions(CommandOptions, total=False):
     stdin: `PIPE` or `DEVNULL`, the default. stdout, stderr: `PIPE`, the default, or `DEVNULL`; stderr
     also `STDOUT`, which needs /bin/sh in the guest. kill_after: seconds after which the command and
     all that it started are killed.
+
+    >>> options = vmette.PopenOptions(stderr=vmette.STDOUT, kill_after=60)
+    >>> with vmette.Session() as vm:
+    ...     with vm.popen("echo one; echo two >&2", **options) as proc:
+    ...         list(proc.stdout)
+    [b'one\\n', b'two\\n']
     """
 
     stdin: int
@@ -73,7 +88,14 @@ class PopenOptions(CommandOptions, total=False):
 
 class PtyOptions(TypedDict, total=False):
     """What `Session.pty()` may be given: size, TERM, whether the terminal echoes and whether it is
-    raw when it begins; cwd, env, clear_env, user and kill_after as for `Session.popen()`."""
+    raw when it begins; cwd, env, clear_env, user and kill_after as for `Session.popen()`.
+
+    >>> options = vmette.PtyOptions(rows=30, cols=100)
+    >>> with vmette.Session() as vm:
+    ...     with vm.pty("stty size", **options) as pty:
+    ...         pty.read()
+    b'30 100\\r\\n'
+    """
 
     rows: int
     cols: int

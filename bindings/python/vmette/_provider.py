@@ -73,7 +73,22 @@ class RootfsArtifact:
 
 
 class ProviderContext:
-    """What a provider may ask for while `Provider.provide()` runs, see there."""
+    """What a provider may ask for while `Provider.provide()` runs.
+
+    >>> class Cached(vmette.Provider):
+    ...     name, claims = "cached", "cached:NAME"
+    ...     def matches(self, spec):
+    ...         return spec.startswith("cached:")
+    ...     def provide(self, spec, context):
+    ...         context.report("looking", 0, 1)
+    ...         print("offline:", context.offline, os.path.isdir(context.cache_dir))
+    ...         return vmette.RootfsArtifact("/")
+    >>> options = {"providers": [Cached()], "offline": True}
+    >>> with vmette.Session(rootfs="cached:any", **options) as vm:
+    ...     vm.state.name
+    offline: True True
+    'READY'
+    """
 
     def __init__(self, core: _core.ProviderContext) -> None:
         self._core: Optional[_core.ProviderContext] = core

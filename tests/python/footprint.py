@@ -1,0 +1,111 @@
+"""What a process has: descriptors, threads, machines. Linux only."""
+
+import os
+import select
+import signal
+import sys
+import time
+
+# A helper is nobody's child: its environment says whose it is.
+MARK = "VMETTE_TEST_OWNER"
+PATIENCE = 30.0
+
+os.environ[MARK] = str(os.getpid())
+
+
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def marked(mark):
+    """Processes other than this one with `mark` in the environment."""
+    wanted = f"\0{MARK}={mark}\0".encode()
+    return [
+        pid
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+        if pid != os.getpid() and wanted in b"\0" + read(f"/proc/{pid}/environ")
+    ]
+
+
+def name(pid):
+    return read(f"/proc/{pid}/comm").decode().strip()
+
+
+def machines(mark=None):
+    """The hypervisors that this process has started."""
+    return [pid for pid in marked(mark or os.getpid()) if name(pid).startswith("qemu-system")]
+
+
+def wait_end(pid, seconds=PATIENCE):
+    """Whether the process ends, or is gone."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        return bool(poller.poll(seconds * 1000))
+    finally:
+        os.close(fd)
+
+
+def left_after(mark, seconds=PATIENCE):
+    """Processes with this mark that have not ended by then."""
+    end = time.monotonic() + seconds
+    return [
+        f"{pid} {name(pid)}"
+        for pid in marked(mark)
+        if not wait_end(pid, max(0.0, end - time.monotonic()))
+    ]
+
+
+def descriptors():
+    """What each descriptor leads to."""
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found[int(fd)] = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:
+            pass  # the one that read the directory
+    return found
+
+
+def threads():
+    """Name and id of each thread."""
+    return {
+        int(task): read(f"/proc/self/task/{task}/comm").decode().strip()
+        for task in os.listdir("/proc/self/task")
+    }
+
+
+def added(before, after):
+    return {key: what for key, what in after.items() if key not in before}
+
+
+class Footprint:
+    """What there was when it was made. Threads of the module's small pool may come and stay."""
+
+    def __init__(self):
+        self.descriptors = descriptors()
+        self.threads = threads()
+        self.processes = set(marked(os.getpid()))
+
+    def check(self):
+        """Fails on what has been added since."""
+        pending = [pid for pid in marked(os.getpid()) if pid not in self.processes]
+        processes = [f"{pid} {name(pid)}" for pid in pending if not wait_end(pid)]
+        assert not processes
+        new_threads = {
+            task: what
+            for task, what in added(self.threads, threads()).items()
+            if not what.startswith("vmette")
+        }
+        assert not new_threads
+        assert len(descriptors()) <= len(self.descriptors), added(
+            self.descriptors, descriptors()
+        )
