@@ -126,6 +126,8 @@ namespace {
 
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
+using vmette::capi::unusable;
+using vmette::capi::usable;
 using vmette::core::Code;
 using vmette::core::Error;
 using vmette::core::Result;
@@ -134,7 +136,7 @@ using vmette::core::Result;
 template <class Ask, class... Args>
 vmette_error* begin(const char* function, const vmette_session* session, vmette_call** out, Ask ask,
                     Args... args) {
-  if (session == nullptr) return null_argument(function, "session");
+  if (!usable(session)) return unusable(function, "session", session);
   if (out == nullptr) return null_argument(function, "out");
   return guarded([&]() -> Result<void> {
     auto question = ask(function, args...);
@@ -148,7 +150,7 @@ vmette_error* begin(const char* function, const vmette_session* session, vmette_
 
 template <class T>
 vmette_error* take_answer(const char* function, vmette_call* call, T* out) {
-  if (call == nullptr) return null_argument(function, "call");
+  if (!usable(call)) return unusable(function, "call", call);
   if (out == nullptr) return null_argument(function, "out");
   return guarded([&] { return vmette::capi::take(*call, out); });
 }
@@ -226,11 +228,11 @@ vmette_error* vmette_session_begin_stats(vmette_session* session, vmette_call** 
 }
 
 int vmette_call_done_fd(const vmette_call* call) {
-  return call == nullptr ? -1 : call->call->done().fd();
+  return usable(call) ? call->call->done().fd() : -1;
 }
 
 vmette_error* vmette_call_wait(const vmette_call* call, int64_t timeout_ms) {
-  if (call == nullptr) return null_argument(__func__, "call");
+  if (!usable(call)) return unusable(__func__, "call", call);
   return guarded([&]() -> Result<void> {
     if (!call->call->done().wait(timeout_ms))
       return Error(
@@ -262,7 +264,7 @@ vmette_error* vmette_call_take_stats(vmette_call* call, vmette_stats** out) {
 }
 
 void vmette_call_cancel(vmette_call* call) {
-  if (call == nullptr) return;
+  if (!usable(call)) return;
   (void)guarded([&]() -> Result<void> {
     call->session->post([call = call->call] {
       call->cancel(Error(Code::kCancelled, "the caller gave the call up"));
@@ -272,6 +274,7 @@ void vmette_call_cancel(vmette_call* call) {
 }
 
 void vmette_call_delete(vmette_call* call) {
+  if (!usable(call)) return;
   vmette_call_cancel(call);
   delete call;
 }

@@ -7,6 +7,8 @@ namespace {
 using vmette::capi::check_flags;
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
+using vmette::capi::unusable;
+using vmette::capi::usable;
 using vmette::core::CopyOptions;
 using vmette::core::Result;
 using vmette::tree::Progress;
@@ -39,7 +41,7 @@ vmette_error* vmette_session_copy_in(vmette_session* session, const char* host_p
                                      const char* guest_path, vmette_file_flags flags,
                                      vmette_progress progress, void* env, int64_t timeout_ms,
                                      vmette_copied** out) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   if (host_path == nullptr) return null_argument(__func__, "host_path");
   if (guest_path == nullptr) return null_argument(__func__, "guest_path");
   const char* const function = __func__;
@@ -55,7 +57,7 @@ vmette_error* vmette_session_copy_out(vmette_session* session, const char* guest
                                       const char* host_path, vmette_file_flags flags,
                                       uint64_t most_bytes, vmette_progress progress, void* env,
                                       int64_t timeout_ms, vmette_copied** out) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   if (guest_path == nullptr) return null_argument(__func__, "guest_path");
   if (host_path == nullptr) return null_argument(__func__, "host_path");
   const char* const function = __func__;

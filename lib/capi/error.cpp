@@ -55,6 +55,16 @@ vmette_error* null_argument(const char* function, const char* argument) noexcept
   return guarded([&]() -> core::Result<void> { return null_error(function, argument); });
 }
 
+vmette_error* inherited_argument(const char* function, const char* argument) noexcept {
+  return guarded([&]() -> core::Result<void> {
+    return core::Error(
+        core::Code::kState,
+        fmt::format("{}: argument '{}' is used in a child of fork(), and its machine is the "
+                    "parent's; start machines in the process that uses them",
+                    function, argument));
+  });
+}
+
 vmette_error* bad_choice(const char* function, const char* argument, int32_t value,
                          int32_t last) noexcept {
   return guarded([&]() -> core::Result<void> {

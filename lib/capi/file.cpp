@@ -4,6 +4,8 @@ namespace {
 
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
+using vmette::capi::unusable;
+using vmette::capi::usable;
 using vmette::core::Result;
 
 // Asks and waits for the answer, at most `timeout_ms`. `ask` makes a question of the arguments.
@@ -21,7 +23,7 @@ Result<std::unique_ptr<vmette_call>> finished(const char* function, const vmette
 template <class Ask, class... Args>
 vmette_error* tell(const char* function, const vmette_session* session, int64_t timeout_ms, Ask ask,
                    Args... args) {
-  if (session == nullptr) return null_argument(function, "session");
+  if (!usable(session)) return unusable(function, "session", session);
   return guarded([&]() -> Result<void> {
     auto call = finished(function, *session, timeout_ms, ask, args...);
     if (!call) return call.error();
@@ -33,7 +35,7 @@ vmette_error* tell(const char* function, const vmette_session* session, int64_t 
 template <class T, class Ask, class... Args>
 vmette_error* answer(const char* function, const vmette_session* session, int64_t timeout_ms,
                      T* out, Ask ask, Args... args) {
-  if (session == nullptr) return null_argument(function, "session");
+  if (!usable(session)) return unusable(function, "session", session);
   if (out == nullptr) return null_argument(function, "out");
   return guarded([&]() -> Result<void> {
     auto call = finished(function, *session, timeout_ms, ask, args...);

@@ -31,6 +31,8 @@ namespace vmette::capi {
 vmette_error* to_c(core::Error error) noexcept;
 core::Error null_error(const char* function, const char* argument);
 vmette_error* null_argument(const char* function, const char* argument) noexcept;
+// The handle belongs to a parent of this process.
+vmette_error* inherited_argument(const char* function, const char* argument) noexcept;
 // `value` is not one of the named values 0 to `last`.
 vmette_error* bad_choice(const char* function, const char* argument, int32_t value,
                          int32_t last) noexcept;

@@ -39,3 +39,22 @@ struct vmette_process {
   // Guarded by mutex: what callers borrow.
   mutable std::string end_message;
 };
+
+namespace vmette::capi {
+
+// Whether there is a handle, and this process has made it. In a child of fork() no thread is behind
+// its parent's handles and their locks may be taken for ever: nothing of them is touched there, not
+// even to free them.
+template <class Handle>
+bool usable(const Handle* handle) {
+  return handle != nullptr && !handle->reactor->inherited();
+}
+
+// What is wrong with a handle that is not usable.
+template <class Handle>
+vmette_error* unusable(const char* function, const char* argument, const Handle* handle) noexcept {
+  if (handle == nullptr) return null_argument(function, argument);
+  return inherited_argument(function, argument);
+}
+
+}  // namespace vmette::capi

@@ -5,6 +5,8 @@
 
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
+using vmette::capi::unusable;
+using vmette::capi::usable;
 using vmette::core::Pool;
 using vmette::core::PoolRequest;
 using vmette::core::Reactor;
@@ -101,14 +103,14 @@ vmette_error* vmette_pool_new(const vmette_config* config, const vmette_pool_opt
 }
 
 void vmette_pool_delete(vmette_pool* pool) {
-  if (pool == nullptr) return;
+  if (!usable(pool)) return;
   vmette_error_delete(vmette_pool_close(pool));
   pool->pool.reset();
   delete pool;
 }
 
 vmette_error* vmette_pool_close(vmette_pool* pool) {
-  if (pool == nullptr) return null_argument(__func__, "pool");
+  if (!usable(pool)) return unusable(__func__, "pool", pool);
   return guarded([&]() -> Result<void> {
     pool->pool->close();
     return vmette::core::success();
@@ -116,14 +118,14 @@ vmette_error* vmette_pool_close(vmette_pool* pool) {
 }
 
 vmette_error* vmette_pool_take(vmette_pool* pool, int64_t timeout_ms, vmette_session** out) {
-  if (pool == nullptr) return null_argument(__func__, "pool");
+  if (!usable(pool)) return unusable(__func__, "pool", pool);
   if (out == nullptr) return null_argument(__func__, "out");
   return guarded(
       [&] { return hand_out(pool->reactor, [&] { return pool->pool->take(timeout_ms); }, out); });
 }
 
 vmette_error* vmette_pool_request_new(vmette_pool* pool, vmette_pool_request** out) {
-  if (pool == nullptr) return null_argument(__func__, "pool");
+  if (!usable(pool)) return unusable(__func__, "pool", pool);
   if (out == nullptr) return null_argument(__func__, "out");
   return guarded([&]() -> Result<void> {
     auto handle = std::make_unique<vmette_pool_request>();
@@ -138,12 +140,12 @@ vmette_error* vmette_pool_request_new(vmette_pool* pool, vmette_pool_request** o
 }
 
 int vmette_pool_request_fd(const vmette_pool_request* request) {
-  return request == nullptr ? -1 : request->request->done().fd();
+  return usable(request) ? request->request->done().fd() : -1;
 }
 
 vmette_error* vmette_pool_request_take(vmette_pool_request* request, int64_t timeout_ms,
                                        vmette_session** out) {
-  if (request == nullptr) return null_argument(__func__, "request");
+  if (!usable(request)) return unusable(__func__, "request", request);
   if (out == nullptr) return null_argument(__func__, "out");
   return guarded([&] {
     return hand_out(
@@ -153,7 +155,7 @@ vmette_error* vmette_pool_request_take(vmette_pool_request* request, int64_t tim
 }
 
 void vmette_pool_request_delete(vmette_pool_request* request) {
-  if (request == nullptr) return;
+  if (!usable(request)) return;
   (void)guarded([&]() -> Result<void> {
     request->pool->cancel(*request->request);
     return vmette::core::success();
@@ -164,7 +166,7 @@ void vmette_pool_request_delete(vmette_pool_request* request) {
 }
 
 vmette_error* vmette_pool_count(const vmette_pool* pool, vmette_pool_counts** out) {
-  if (pool == nullptr) return null_argument(__func__, "pool");
+  if (!usable(pool)) return unusable(__func__, "pool", pool);
   if (out == nullptr) return null_argument(__func__, "out");
   return guarded([&]() -> Result<void> {
     *out = new vmette_pool_counts{pool->pool->counts()};

@@ -11,6 +11,8 @@ namespace {
 using vmette::capi::bad_choice;
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
+using vmette::capi::unusable;
+using vmette::capi::usable;
 using vmette::capi::value_or;
 using vmette::core::Code;
 using vmette::core::End;
@@ -49,9 +51,8 @@ bool is_stream(vmette_stream stream) {
 }
 
 Exit exit_of(const vmette_process* process) {
-  return value_or<Exit>(Exit{}, [&] {
-    return process == nullptr ? Exit{} : process->process->exit().value_or(Exit{});
-  });
+  return value_or<Exit>(
+      Exit{}, [&] { return usable(process) ? process->process->exit().value_or(Exit{}) : Exit{}; });
 }
 
 std::string describe(const Process& process) {
@@ -72,7 +73,7 @@ extern "C" {
 
 vmette_error* vmette_session_exec(vmette_session* session, const vmette_exec* exec,
                                   vmette_process** out) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   if (exec == nullptr) return null_argument(__func__, "exec");
   if (out == nullptr) return null_argument(__func__, "out");
   return guarded([&]() -> Result<void> {
@@ -88,26 +89,26 @@ vmette_error* vmette_session_exec(vmette_session* session, const vmette_exec* ex
 }
 
 void vmette_process_delete(vmette_process* process) {
-  if (process == nullptr) return;
+  if (!usable(process)) return;
   for (const Channel channel : {Channel::kStdin, Channel::kStdout, Channel::kStderr})
     process->process->take_fd(channel).reset();
   delete process;
 }
 
 vmette_error* vmette_process_wait_started(const vmette_process* process, int64_t timeout_ms) {
-  if (process == nullptr) return null_argument(__func__, "process");
+  if (!usable(process)) return unusable(__func__, "process", process);
   return guarded(
       [&] { return wait_for(*process, process->process->started(), timeout_ms, "started"); });
 }
 
 vmette_error* vmette_process_wait(const vmette_process* process, int64_t timeout_ms) {
-  if (process == nullptr) return null_argument(__func__, "process");
+  if (!usable(process)) return unusable(__func__, "process", process);
   return guarded(
       [&] { return wait_for(*process, process->process->complete(), timeout_ms, "ended"); });
 }
 
 int vmette_process_exit_fd(const vmette_process* process) {
-  return process == nullptr ? -1 : process->process->exited().fd();
+  return usable(process) ? process->process->exited().fd() : -1;
 }
 
 int vmette_process_started_fd(const vmette_process* process) {
@@ -119,22 +120,22 @@ int vmette_process_complete_fd(const vmette_process* process) {
 }
 
 int vmette_process_fd(const vmette_process* process, vmette_stream stream) {
-  if (process == nullptr || !is_stream(stream)) return -1;
+  if (!usable(process) || !is_stream(stream)) return -1;
   return process->process->caller_fd(static_cast<Channel>(stream));
 }
 
 int vmette_process_take_fd(vmette_process* process, vmette_stream stream) {
-  if (process == nullptr || !is_stream(stream)) return -1;
+  if (!usable(process) || !is_stream(stream)) return -1;
   return process->process->take_fd(static_cast<Channel>(stream)).release();
 }
 
 void vmette_process_close_fd(vmette_process* process, vmette_stream stream) {
-  if (process == nullptr || !is_stream(stream)) return;
+  if (!usable(process) || !is_stream(stream)) return;
   process->process->take_fd(static_cast<Channel>(stream)).reset();
 }
 
 vmette_error* vmette_process_signal(vmette_process* process, int32_t number, vmette_scope scope) {
-  if (process == nullptr) return null_argument(__func__, "process");
+  if (!usable(process)) return unusable(__func__, "process", process);
   if (scope < VMETTE_SCOPE_PROCESS || scope > VMETTE_SCOPE_TREE)
     return bad_choice(__func__, "scope", scope, VMETTE_SCOPE_TREE);
   return guarded([&]() -> Result<void> {
@@ -155,7 +156,7 @@ vmette_error* vmette_process_kill(vmette_process* process) {
 }
 
 vmette_error* vmette_process_resize(vmette_process* process, uint16_t rows, uint16_t cols) {
-  if (process == nullptr) return null_argument(__func__, "process");
+  if (!usable(process)) return unusable(__func__, "process", process);
   return guarded([&]() -> Result<void> {
     if (rows == 0 || cols == 0)
       return Error(Code::kInvalidArgument,
@@ -178,7 +179,7 @@ int32_t vmette_signal_number(const char* name) {
 }
 
 bool vmette_process_ended(const vmette_process* process) {
-  return process != nullptr && process->process->exit().has_value();
+  return usable(process) && process->process->exit().has_value();
 }
 
 int32_t vmette_process_exit_code(const vmette_process* process) {
@@ -195,11 +196,11 @@ bool vmette_process_out_of_memory(const vmette_process* process) {
 }
 
 bool vmette_process_timed_out(const vmette_process* process) {
-  return process != nullptr && process->process->timed_out();
+  return usable(process) && process->process->timed_out();
 }
 
 const char* vmette_process_end_message(const vmette_process* process) {
-  if (process == nullptr) return "";
+  if (!usable(process)) return "";
   return value_or<const char*>("", [&] {
     const std::lock_guard lock(process->mutex);
     if (process->end_message.empty()) process->end_message = describe(*process->process);
@@ -208,7 +209,7 @@ const char* vmette_process_end_message(const vmette_process* process) {
 }
 
 uint32_t vmette_process_pid(const vmette_process* process) {
-  return process == nullptr ? 0 : process->process->pid();
+  return usable(process) ? process->process->pid() : 0;
 }
 
 uint64_t vmette_process_wall_us(const vmette_process* process) {
@@ -228,7 +229,7 @@ uint64_t vmette_process_max_rss_kib(const vmette_process* process) {
 }
 
 vmette_error* vmette_process_output(const vmette_process* process, vmette_output** out) {
-  if (process == nullptr) return null_argument(__func__, "process");
+  if (!usable(process)) return unusable(__func__, "process", process);
   if (out == nullptr) return null_argument(__func__, "out");
   return guarded([&]() -> Result<void> {
     const auto exit = process->process->exit();

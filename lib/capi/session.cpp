@@ -5,6 +5,8 @@ namespace {
 
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
+using vmette::capi::unusable;
+using vmette::capi::usable;
 using vmette::capi::value_or;
 using vmette::core::EndKind;
 using vmette::core::Reactor;
@@ -67,7 +69,7 @@ vmette_error* vmette_session_new(const vmette_config* config, vmette_session** o
 }
 
 void vmette_session_delete(vmette_session* session) {
-  if (session == nullptr) return;
+  if (!usable(session)) return;
   (void)guarded([&]() -> Result<void> {
     session->session->request_kill();
     wait_for_end(*session->session);
@@ -78,7 +80,7 @@ void vmette_session_delete(vmette_session* session) {
 }
 
 vmette_error* vmette_session_start(vmette_session* session) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&]() -> Result<void> {
     BOOST_OUTCOME_TRYV(session->session->launch());
     return session->session->wait_ready(-1);
@@ -86,22 +88,22 @@ vmette_error* vmette_session_start(vmette_session* session) {
 }
 
 vmette_error* vmette_session_launch(vmette_session* session) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&] { return session->session->launch(); });
 }
 
 vmette_error* vmette_session_wait_ready(vmette_session* session, int64_t timeout_ms) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&] { return session->session->wait_ready(timeout_ms); });
 }
 
 vmette_error* vmette_session_wait(vmette_session* session, int64_t timeout_ms) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&] { return session->session->wait(timeout_ms); });
 }
 
 vmette_error* vmette_session_stop(vmette_session* session, uint32_t grace_ms) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&]() -> Result<void> {
     session->session->request_stop(grace_ms);
     wait_for_end(*session->session);
@@ -110,7 +112,7 @@ vmette_error* vmette_session_stop(vmette_session* session, uint32_t grace_ms) {
 }
 
 vmette_error* vmette_session_kill(vmette_session* session) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&]() -> Result<void> {
     session->session->request_kill();
     wait_for_end(*session->session);
@@ -119,7 +121,7 @@ vmette_error* vmette_session_kill(vmette_session* session) {
 }
 
 vmette_error* vmette_session_request_stop(vmette_session* session, uint32_t grace_ms) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&]() -> Result<void> {
     session->session->request_stop(grace_ms);
     return done();
@@ -127,7 +129,7 @@ vmette_error* vmette_session_request_stop(vmette_session* session, uint32_t grac
 }
 
 vmette_error* vmette_session_request_kill(vmette_session* session) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&]() -> Result<void> {
     session->session->request_kill();
     return done();
@@ -135,29 +137,29 @@ vmette_error* vmette_session_request_kill(vmette_session* session) {
 }
 
 vmette_state vmette_session_state(const vmette_session* session) {
-  return session == nullptr ? VMETTE_STATE_CREATED
-                            : static_cast<vmette_state>(session->session->state());
+  return usable(session) ? static_cast<vmette_state>(session->session->state())
+                         : VMETTE_STATE_CREATED;
 }
 
 vmette_end vmette_session_end(const vmette_session* session) {
-  if (session == nullptr) return VMETTE_END_NONE;
+  if (!usable(session)) return VMETTE_END_NONE;
   return value_or<vmette_end>(
       VMETTE_END_NONE, [&] { return static_cast<vmette_end>(session->session->end().kind); });
 }
 
 int32_t vmette_session_exit_code(const vmette_session* session) {
-  if (session == nullptr) return -1;
+  if (!usable(session)) return -1;
   return value_or<int32_t>(-1, [&] { return session->session->end().exit_code; });
 }
 
 const char* vmette_session_end_message(const vmette_session* session) {
-  if (session == nullptr) return "";
+  if (!usable(session)) return "";
   return value_or<const char*>(
       "", [&] { return lend(*session, session->end_message, session->session->end().message); });
 }
 
 const char* vmette_session_cmdline(const vmette_session* session) {
-  if (session == nullptr) return "";
+  if (!usable(session)) return "";
   return value_or<const char*>(
       "", [&] { return lend(*session, session->cmdline, session->session->cmdline()); });
 }
@@ -169,20 +171,20 @@ uint32_t vmette_session_vsock_port(const vmette_session*) {
 }
 
 int vmette_session_ready_fd(const vmette_session* session) {
-  return session == nullptr ? -1 : session->session->ready_event().fd();
+  return usable(session) ? session->session->ready_event().fd() : -1;
 }
 
 int vmette_session_end_fd(const vmette_session* session) {
-  return session == nullptr ? -1 : session->session->end_event().fd();
+  return usable(session) ? session->session->end_event().fd() : -1;
 }
 
 size_t vmette_session_timeline_count(const vmette_session* session) {
-  if (session == nullptr) return 0;
+  if (!usable(session)) return 0;
   return value_or<size_t>(0, [&] { return session->session->timeline().size(); });
 }
 
 const char* vmette_session_timeline_name(const vmette_session* session, size_t index) {
-  if (session == nullptr) return nullptr;
+  if (!usable(session)) return nullptr;
   return value_or<const char*>(nullptr, [&]() -> const char* {
     const std::lock_guard lock(session->mutex);
     sync_timeline(*session);
@@ -191,7 +193,7 @@ const char* vmette_session_timeline_name(const vmette_session* session, size_t i
 }
 
 uint64_t vmette_session_timeline_us(const vmette_session* session, size_t index) {
-  if (session == nullptr) return 0;
+  if (!usable(session)) return 0;
   return value_or<uint64_t>(0, [&]() -> uint64_t {
     const std::lock_guard lock(session->mutex);
     sync_timeline(*session);
@@ -200,7 +202,7 @@ uint64_t vmette_session_timeline_us(const vmette_session* session, size_t index)
 }
 
 vmette_error* vmette_session_output(const vmette_session* session, vmette_output** out) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   if (out == nullptr) return null_argument(__func__, "out");
   return guarded([&]() -> Result<void> {
     if (!session->session->config().capture_output)
@@ -213,17 +215,17 @@ vmette_error* vmette_session_output(const vmette_session* session, vmette_output
 }
 
 vmette_error* vmette_session_pause(vmette_session* session) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&] { return session->session->pause(); });
 }
 
 vmette_error* vmette_session_unpause(vmette_session* session) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   return guarded([&] { return session->session->unpause(); });
 }
 
 vmette_error* vmette_session_console(const vmette_session* session, vmette_buffer** out) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   if (out == nullptr) return null_argument(__func__, "out");
   return guarded([&]() -> Result<void> {
     *out = new vmette_buffer{session->session->console()};

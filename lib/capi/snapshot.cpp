@@ -16,6 +16,8 @@ namespace {
 
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
+using vmette::capi::unusable;
+using vmette::capi::usable;
 using vmette::core::Code;
 using vmette::core::Config;
 using vmette::core::Error;
@@ -80,14 +82,14 @@ vmette_error* vmette_snapshot_build(const vmette_config* config, const char* pat
 
 vmette_error* vmette_session_snapshot(vmette_session* session, const char* path,
                                       vmette_snapshot** out) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   if (path == nullptr) return null_argument(__func__, "path");
   return guarded([&] { return hand_out(take_snapshot(*session->session, path), out); });
 }
 
 vmette_error* vmette_session_fork(vmette_session* session, size_t count,
                                   const vmette_config* config, vmette_session** sessions) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   if (sessions == nullptr && count != 0) return null_argument(__func__, "sessions");
   return guarded([&]() -> Result<void> {
     if (count == 0) return done();

@@ -7,6 +7,8 @@ namespace {
 
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
+using vmette::capi::unusable;
+using vmette::capi::usable;
 using vmette::core::CallSpec;
 using vmette::core::Code;
 using vmette::core::Error;
@@ -29,7 +31,7 @@ extern "C" {
 
 vmette_error* vmette_session_open_read(vmette_session* session, const char* path, uint64_t offset,
                                        uint64_t length, vmette_transfer** out) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   if (path == nullptr) return null_argument(__func__, "path");
   if (out == nullptr) return null_argument(__func__, "out");
   const char* const function = __func__;
@@ -51,7 +53,7 @@ vmette_error* vmette_session_open_read(vmette_session* session, const char* path
 vmette_error* vmette_session_open_write(vmette_session* session, const char* path,
                                         vmette_file_flags flags, uint32_t mode,
                                         vmette_transfer** out) {
-  if (session == nullptr) return null_argument(__func__, "session");
+  if (!usable(session)) return unusable(__func__, "session", session);
   if (path == nullptr) return null_argument(__func__, "path");
   if (out == nullptr) return null_argument(__func__, "out");
   const char* const function = __func__;
@@ -66,11 +68,11 @@ vmette_error* vmette_session_open_write(vmette_session* session, const char* pat
 }
 
 int vmette_transfer_fd(const vmette_transfer* transfer) {
-  return transfer == nullptr ? -1 : transfer->call->caller_fd();
+  return usable(transfer) ? transfer->call->caller_fd() : -1;
 }
 
 int vmette_transfer_take_fd(vmette_transfer* transfer) {
-  return transfer == nullptr ? -1 : transfer->call->take_fd().release();
+  return usable(transfer) ? transfer->call->take_fd().release() : -1;
 }
 
 void vmette_transfer_close_fd(vmette_transfer* transfer) {
@@ -78,11 +80,11 @@ void vmette_transfer_close_fd(vmette_transfer* transfer) {
 }
 
 int vmette_transfer_done_fd(const vmette_transfer* transfer) {
-  return transfer == nullptr ? -1 : transfer->call->done().fd();
+  return usable(transfer) ? transfer->call->done().fd() : -1;
 }
 
 vmette_error* vmette_transfer_wait(const vmette_transfer* transfer, int64_t timeout_ms) {
-  if (transfer == nullptr) return null_argument(__func__, "transfer");
+  if (!usable(transfer)) return unusable(__func__, "transfer", transfer);
   return guarded([&]() -> Result<void> {
     if (!transfer->call->done().wait(timeout_ms))
       return Error(Code::kDeadline,
@@ -95,11 +97,11 @@ vmette_error* vmette_transfer_wait(const vmette_transfer* transfer, int64_t time
 }
 
 uint64_t vmette_transfer_bytes(const vmette_transfer* transfer) {
-  return transfer == nullptr ? 0 : transfer->call->bytes();
+  return usable(transfer) ? transfer->call->bytes() : 0;
 }
 
 void vmette_transfer_cancel(vmette_transfer* transfer) {
-  if (transfer == nullptr) return;
+  if (!usable(transfer)) return;
   (void)guarded([&]() -> Result<void> {
     transfer->call->stop();
     transfer->session->post([call = transfer->call] {
@@ -110,7 +112,7 @@ void vmette_transfer_cancel(vmette_transfer* transfer) {
 }
 
 void vmette_transfer_delete(vmette_transfer* transfer) {
-  if (transfer == nullptr) return;
+  if (!usable(transfer)) return;
   vmette_transfer_cancel(transfer);
   vmette_transfer_close_fd(transfer);
   delete transfer;

@@ -15,8 +15,9 @@
 namespace vmette::core {
 
 Event::Event() {
+  const ForkGate gate;
 #ifdef __linux__
-  read_end_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  read_end_ = HeldFd(gate, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 #else
   int ends[2];
   if (pipe(ends) != 0) return;
@@ -24,8 +25,8 @@ Event::Event() {
     fcntl(end, F_SETFD, FD_CLOEXEC);
     fcntl(end, F_SETFL, O_NONBLOCK);
   }
-  read_end_.reset(ends[0]);
-  write_end_.reset(ends[1]);
+  read_end_ = HeldFd(gate, ends[0]);
+  write_end_ = HeldFd(gate, ends[1]);
 #endif
 }
 

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "base/unique_fd.h"
+#include "core/fork_guard.h"
 
 namespace vmette::core {
 
@@ -20,8 +20,8 @@ class Event {
   [[nodiscard]] bool wait(int64_t timeout_ms) const;
 
  private:
-  UniqueFd read_end_;
-  UniqueFd write_end_;  // not used where one descriptor serves both ends
+  HeldFd read_end_;
+  HeldFd write_end_;  // not used where one descriptor serves both ends
 };
 
 }  // namespace vmette::core

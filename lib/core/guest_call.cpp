@@ -69,7 +69,7 @@ int GuestCall::caller_fd() const {
   return caller_fd_.get();
 }
 
-UniqueFd GuestCall::take_fd() {
+HeldFd GuestCall::take_fd() {
   const std::lock_guard lock(mutex_);
   return std::move(caller_fd_);
 }

@@ -61,7 +61,7 @@ class GuestCall : public GuestStream {
 
   // The caller's end of a pipe; -1 or invalid when there is none any more.
   [[nodiscard]] int caller_fd() const;
-  UniqueFd take_fd();
+  HeldFd take_fd();
   // From now on the end of what the caller writes does not count as the end of the content. To be
   // followed by cancel() on the reactor's thread.
   void stop() { stopped_ = true; }
@@ -106,7 +106,7 @@ class GuestCall : public GuestStream {
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::optional<Result<wire::CallResult>> outcome_;
-  UniqueFd caller_fd_;
+  HeldFd caller_fd_;
 
   // Reactor thread only.
   State state_ = State::kNew;

@@ -12,7 +12,6 @@
 namespace vmette::core {
 namespace {
 
-using boost::asio::posix::stream_descriptor;
 using ErrorCode = boost::system::error_code;
 
 // Reads in one turn, so that a guest that never stops talking leaves time for the others.
@@ -22,10 +21,9 @@ constexpr size_t kBehindBytes = size_t{1} << 20;
 
 }  // namespace
 
-GuestClient::GuestClient(boost::asio::io_context& io, UniqueFd stream, Callbacks callbacks)
-    : stream_(io), callbacks_(std::move(callbacks)) {
-  fcntl(stream.get(), F_SETFL, O_NONBLOCK);
-  stream_.assign(stream.release());
+GuestClient::GuestClient(boost::asio::io_context& io, HeldFd stream, Callbacks callbacks)
+    : stream_(io, std::move(stream)), callbacks_(std::move(callbacks)) {
+  fcntl(stream_.get(), F_SETFL, O_NONBLOCK);
 }
 
 void GuestClient::start() {
@@ -36,8 +34,7 @@ void GuestClient::close() {
   if (closed_) return;
   closed_ = true;
   callbacks_ = {};
-  ErrorCode ignored;
-  (void)stream_.close(ignored);
+  stream_.close();
 }
 
 void GuestClient::lose(const std::string& why) {
@@ -47,7 +44,7 @@ void GuestClient::lose(const std::string& why) {
 }
 
 void GuestClient::wait_readable() {
-  stream_.async_wait(stream_descriptor::wait_read,
+  stream_.async_wait(WatchedFd::Wait::wait_read,
                      [self = shared_from_this()](const ErrorCode& error) {
                        if (!error && !self->closed_) self->read_frames();
                      });
@@ -56,7 +53,7 @@ void GuestClient::wait_readable() {
 void GuestClient::read_frames() {
   for (int turn = 0; turn < kReadsPerTurn; ++turn) {
     const auto room = decoder_.space();
-    const ssize_t got = ::read(stream_.native_handle(), room.data(), room.size());
+    const ssize_t got = ::read(stream_.get(), room.data(), room.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) break;
     if (got <= 0)
@@ -115,8 +112,8 @@ void GuestClient::catch_up() {
 
 void GuestClient::flush() {
   while (sent_ < outgoing_.size()) {
-    const ssize_t done = ::send(stream_.native_handle(), outgoing_.data() + sent_,
-                                outgoing_.size() - sent_, MSG_NOSIGNAL);
+    const ssize_t done =
+        ::send(stream_.get(), outgoing_.data() + sent_, outgoing_.size() - sent_, MSG_NOSIGNAL);
     if (done < 0 && errno == EINTR) continue;
     if (done < 0 && errno == EAGAIN) break;
     if (done < 0) {
@@ -142,7 +139,7 @@ void GuestClient::flush() {
 
 void GuestClient::wait_writable() {
   writing_ = true;
-  stream_.async_wait(stream_descriptor::wait_write,
+  stream_.async_wait(WatchedFd::Wait::wait_write,
                      [self = shared_from_this()](const ErrorCode& error) {
                        self->writing_ = false;
                        if (error || self->closed_) return;

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include "base/unique_fd.h"
+#include "core/watched_fd.h"
 #include "wire/codec.h"
 
 namespace vmette::core {
@@ -30,7 +29,7 @@ class GuestClient : public std::enable_shared_from_this<GuestClient> {
     std::function<void()> caught_up;
   };
 
-  GuestClient(boost::asio::io_context& io, UniqueFd stream, Callbacks callbacks);
+  GuestClient(boost::asio::io_context& io, HeldFd stream, Callbacks callbacks);
 
   void start();
   void send(wire::Type type, uint16_t flags, uint64_t stream, std::string_view payload);
@@ -52,7 +51,7 @@ class GuestClient : public std::enable_shared_from_this<GuestClient> {
   void catch_up();
   void lose(const std::string& why);
 
-  boost::asio::posix::stream_descriptor stream_;
+  WatchedFd stream_;
   Callbacks callbacks_;
   wire::Decoder decoder_{wire::Sender::kGuest};
   std::string outgoing_;

@@ -7,6 +7,7 @@
 
 #include "base/unique_fd.h"
 #include "core/error.h"
+#include "core/fork_guard.h"
 
 namespace vmette::core {
 
@@ -16,6 +17,7 @@ struct HelperProcess {
   pid_t pid = -1;
   UniqueFd pidfd;   // readable once the process has ended
   UniqueFd socket;  // non-blocking
+  FdMark mark;      // of the socket; goes first
 };
 
 // Starts the program with one end of a socket as descriptor 3, /dev/null as 0 to 2, no other

@@ -126,9 +126,13 @@ bool has_ended(int pidfd) {
 Result<HelperProcess> spawn_helper(const std::string& program,
                                    const std::vector<std::string>& arguments) {
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-    return os_error("helper: no socket for it", errno, "helper");
   HelperProcess helper;
+  {
+    const ForkGate gate;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+      return os_error("helper: no socket for it", errno, "helper");
+    helper.mark = FdMark(gate, ends[0]);
+  }
   helper.socket.reset(ends[0]);
   const UniqueFd child_socket(ends[1]);
   fcntl(helper.socket.get(), F_SETFL, O_NONBLOCK);

@@ -12,7 +12,6 @@
 namespace vmette::core {
 namespace {
 
-using boost::asio::posix::stream_descriptor;
 using ErrorCode = boost::system::error_code;
 
 // Larger than the default 64 KiB: fewer turns between the reactor and the reader.
@@ -21,6 +20,7 @@ using ErrorCode = boost::system::error_code;
 }  // namespace
 
 Result<PipeEnds> make_pipe(Pumped pumped) {
+  const ForkGate gate;
   int ends[2];
 #ifdef __linux__
   if (pipe2(ends, O_CLOEXEC) != 0) return os_error("a stream: no pipe for it", errno);
@@ -31,15 +31,15 @@ Result<PipeEnds> make_pipe(Pumped pumped) {
   fcntl(ends[1], F_SETFD, FD_CLOEXEC);
 #endif
   fcntl(ends[pumped == Pumped::kRead ? 0 : 1], F_SETFL, O_NONBLOCK);
-  return PipeEnds{UniqueFd(ends[0]), UniqueFd(ends[1])};
+  return PipeEnds{HeldFd(gate, ends[0]), HeldFd(gate, ends[1])};
 }
 
-PipeWriter::PipeWriter(boost::asio::io_context& io, UniqueFd write_end, Callbacks callbacks)
-    : pipe_(io, write_end.release()), callbacks_(std::move(callbacks)) {}
+PipeWriter::PipeWriter(boost::asio::io_context& io, HeldFd write_end, Callbacks callbacks)
+    : pipe_(io, std::move(write_end)), callbacks_(std::move(callbacks)) {}
 
 void PipeWriter::start() {
   // A pipe without a reader reports an error condition.
-  pipe_.async_wait(stream_descriptor::wait_error,
+  pipe_.async_wait(WatchedFd::Wait::wait_error,
                    [self = shared_from_this()](const ErrorCode& error) {
                      if (!error) self->close();
                    });
@@ -64,8 +64,7 @@ void PipeWriter::detach() {
 void PipeWriter::flush() {
   size_t count = 0;
   while (written_ < buffer_.size()) {
-    const ssize_t done =
-        ::write(pipe_.native_handle(), buffer_.data() + written_, buffer_.size() - written_);
+    const ssize_t done = ::write(pipe_.get(), buffer_.data() + written_, buffer_.size() - written_);
     if (done < 0 && errno == EINTR) continue;
     if (done < 0 && errno == EAGAIN) break;
     if (done < 0) return close();
@@ -88,7 +87,7 @@ void PipeWriter::flush() {
     return;
   }
   waiting_ = true;
-  pipe_.async_wait(stream_descriptor::wait_write, [self](const ErrorCode& error) {
+  pipe_.async_wait(WatchedFd::Wait::wait_write, [self](const ErrorCode& error) {
     self->waiting_ = false;
     if (!error && self->pipe_.is_open()) self->flush();
   });
@@ -96,8 +95,7 @@ void PipeWriter::flush() {
 
 void PipeWriter::close() {
   if (!pipe_.is_open()) return;
-  ErrorCode ignored;
-  (void)pipe_.close(ignored);
+  pipe_.close();
   const bool complete = ending_ && buffer_.empty();
   buffer_ = {};
   written_ = 0;
@@ -106,8 +104,8 @@ void PipeWriter::close() {
   if (!complete && callbacks.reader_gone) callbacks.reader_gone();
 }
 
-PipeReader::PipeReader(boost::asio::io_context& io, UniqueFd read_end, Callbacks callbacks)
-    : pipe_(io, read_end.release()), callbacks_(std::move(callbacks)) {}
+PipeReader::PipeReader(boost::asio::io_context& io, HeldFd read_end, Callbacks callbacks)
+    : pipe_(io, std::move(read_end)), callbacks_(std::move(callbacks)) {}
 
 void PipeReader::allow(size_t bytes) {
   allowed_ += bytes;
@@ -116,23 +114,21 @@ void PipeReader::allow(size_t bytes) {
 
 void PipeReader::close() {
   callbacks_ = {};
-  ErrorCode ignored;
-  (void)pipe_.close(ignored);
+  pipe_.close();
 }
 
 void PipeReader::wait() {
   waiting_ = true;
-  pipe_.async_wait(stream_descriptor::wait_read,
-                   [self = shared_from_this()](const ErrorCode& error) {
-                     self->waiting_ = false;
-                     if (!error && self->pipe_.is_open()) self->read();
-                   });
+  pipe_.async_wait(WatchedFd::Wait::wait_read, [self = shared_from_this()](const ErrorCode& error) {
+    self->waiting_ = false;
+    if (!error && self->pipe_.is_open()) self->read();
+  });
 }
 
 void PipeReader::read() {
   std::array<std::byte, wire::kMaxDataBytes> chunk;
   const size_t most = std::min<size_t>(chunk.size(), allowed_);
-  const ssize_t got = ::read(pipe_.native_handle(), chunk.data(), most);
+  const ssize_t got = ::read(pipe_.get(), chunk.data(), most);
   if (got < 0 && errno != EAGAIN && errno != EINTR) return close();
   if (got == 0) {
     const auto ended = std::move(callbacks_.ended);

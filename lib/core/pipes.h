@@ -2,20 +2,19 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 
-#include "base/unique_fd.h"
 #include "core/error.h"
+#include "core/watched_fd.h"
 #include "wire/messages.h"
 
 namespace vmette::core {
 
 struct PipeEnds {
-  UniqueFd read;
-  UniqueFd write;
+  HeldFd read;
+  HeldFd write;
 };
 
 // A CLOEXEC pipe; `pumped` names the end that the reactor uses, which is made non-blocking.
@@ -31,7 +30,7 @@ class PipeWriter : public std::enable_shared_from_this<PipeWriter> {
     std::function<void()> reader_gone;     // the caller closed its end, once
   };
 
-  PipeWriter(boost::asio::io_context& io, UniqueFd write_end, Callbacks callbacks);
+  PipeWriter(boost::asio::io_context& io, HeldFd write_end, Callbacks callbacks);
 
   void start();  // watches for a reader that goes away
   void write(wire::Bytes bytes);
@@ -44,7 +43,7 @@ class PipeWriter : public std::enable_shared_from_this<PipeWriter> {
   void flush();
   void close();
 
-  boost::asio::posix::stream_descriptor pipe_;
+  WatchedFd pipe_;
   Callbacks callbacks_;
   std::string buffer_;
   size_t written_ = 0;  // of buffer_
@@ -60,7 +59,7 @@ class PipeReader : public std::enable_shared_from_this<PipeReader> {
     std::function<void()> ended;  // the caller closed its end, once
   };
 
-  PipeReader(boost::asio::io_context& io, UniqueFd read_end, Callbacks callbacks);
+  PipeReader(boost::asio::io_context& io, HeldFd read_end, Callbacks callbacks);
 
   void allow(size_t bytes);  // the guest takes this many more
   void close();              // the command is gone: the caller's next write gets EPIPE
@@ -69,7 +68,7 @@ class PipeReader : public std::enable_shared_from_this<PipeReader> {
   void wait();
   void read();
 
-  boost::asio::posix::stream_descriptor pipe_;
+  WatchedFd pipe_;
   Callbacks callbacks_;
   size_t allowed_ = 0;
   bool waiting_ = false;

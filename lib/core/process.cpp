@@ -95,7 +95,7 @@ int Process::caller_fd(Channel channel) const {
   return caller_fds_[static_cast<size_t>(channel)].get();
 }
 
-UniqueFd Process::take_fd(Channel channel) {
+HeldFd Process::take_fd(Channel channel) {
   const std::lock_guard lock(mutex_);
   return std::move(caller_fds_[static_cast<size_t>(channel)]);
 }

@@ -64,7 +64,7 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
 
   // The caller's end of a stream; -1 or invalid when it is no pipe, was taken or was closed.
   [[nodiscard]] int caller_fd(wire::Channel channel) const;
-  UniqueFd take_fd(wire::Channel channel);
+  HeldFd take_fd(wire::Channel channel);
 
   // ---- Reactor thread ----
 
@@ -139,7 +139,7 @@ class Process : public GuestStream, public std::enable_shared_from_this<Process>
   // Guarded by mutex_.
   std::optional<Error> failure_;
   std::optional<wire::Exit> exit_;
-  UniqueFd caller_fds_[3];
+  HeldFd caller_fds_[3];
   uint32_t pid_ = 0;
   bool timed_out_ = false;
 

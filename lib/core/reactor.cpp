@@ -1,7 +1,6 @@
 #include "core/reactor.h"
 
 #include <exception>
-#include <mutex>
 #include <system_error>
 #include <utility>
 
@@ -47,10 +46,12 @@ Reactor::~Reactor() {
 }
 
 Result<std::shared_ptr<Reactor>> Reactor::get() {
-  static std::mutex mutex;
   static std::weak_ptr<Reactor> current;
-  const std::lock_guard lock(mutex);
-  if (auto reactor = current.lock()) return reactor;
+  if (const int error = fork_guard_status(); error != 0)
+    return os_error("the library cannot hear of forks", error, "library");
+  // The lock, which no child finds taken.
+  const ForkGate gate;
+  if (auto reactor = current.lock(); reactor && !reactor->inherited()) return reactor;
   try {
     std::shared_ptr<Reactor> reactor(new Reactor);
     current = reactor;

@@ -3,6 +3,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/fork_guard.h"
 
 namespace vmette::core {
 
@@ -20,7 +22,8 @@ namespace vmette::core {
 // waits for no child but the helpers, each by its own handle.
 // Lives as long as someone holds it: the first session starts it, the last one's holder stops and
 // joins it; never let the last reference go on the reactor's own thread.
-// After fork() a child must not touch it.
+// A child of fork() has no thread behind its parent's reactor and must not touch it; it gets its
+// own.
 class Reactor {
  public:
   // The process's reactor, started when there is none.
@@ -37,6 +40,8 @@ class Reactor {
   // `who` names the listener. Reactor thread only.
   void listen_for_failure(const void* who, std::function<void(const std::string&)> listener);
   void stop_listening(const void* who) { listeners_.erase(who); }
+  // Whether it belongs to a parent of this process. Any thread.
+  [[nodiscard]] bool inherited() const { return generation_ != fork_generation(); }
   [[nodiscard]] bool on_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
@@ -44,6 +49,7 @@ class Reactor {
   void run();
   void tell(const std::string& what);
 
+  const uint32_t generation_ = fork_generation();
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   std::map<const void*, std::function<void(const std::string&)>> listeners_;

@@ -71,7 +71,7 @@ Result<std::shared_ptr<Session>> Session::create(Reactor& reactor, Config config
   std::shared_ptr<Session> session(new Session(reactor, std::move(config), *stdio,
                                                std::move(ca_certs.value()), std::move(restore)));
   if (const auto* root = std::get_if<RootfsBlock>(&session->config_.rootfs); root && root->packed)
-    session->packed_root_.reset(open(root->path.c_str(), O_RDONLY | O_CLOEXEC));
+    session->packed_root_ = UniqueFd(open(root->path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!session->ready_event_.valid() || !session->end_event_.valid())
     return os_error("a session: no descriptor for its state", EMFILE, "library");
   return session;

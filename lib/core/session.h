@@ -223,7 +223,7 @@ class Session : public std::enable_shared_from_this<Session> {
   const MainStdio stdio_;
   const std::string ca_certs_;            // PEM
   const std::optional<Restore> restore_;  // where the machine comes from, if it was saved
-  UniqueFd packed_root_;
+  HeldFd packed_root_;
   const uint64_t number_;  // in the log
   Event ready_event_;
   Event end_event_;

@@ -109,7 +109,7 @@ class Copy {
   Clock::time_point begin_;
   std::string operation_;
   std::shared_ptr<GuestCall> call_;
-  UniqueFd fd_;
+  HeldFd fd_;
 };
 
 // False when the guest takes no more; its answer says why.

@@ -1,6 +1,7 @@
 #include "core/vmm_client.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
 #include <chrono>
@@ -51,6 +52,7 @@ VmmClient::VmmClient(boost::asio::io_context& io, HelperProcess helper, Callback
     : helper_(std::move(helper)),
       callbacks_(std::move(callbacks)),
       channel_(std::move(helper_.socket), 1),
+      mark_(std::move(helper_.mark)),
       socket_watch_(io, channel_.fd()),
       process_watch_(io, helper_.pidfd.get()),
       kill_timer_(io) {}
@@ -190,6 +192,9 @@ void VmmClient::end() {
   ended_ = true;
   pending_.clear();
   socket_watch_.release();
+  // Also for a child of fork() that has just got a copy.
+  shutdown(channel_.fd(), SHUT_RDWR);
+  mark_.reset();
   channel_ = vmm::LineChannel(UniqueFd());
   kill_timer_.expires_after(kHelperEndMs);
   kill_timer_.async_wait([self = shared_from_this()](const ErrorCode& error) {

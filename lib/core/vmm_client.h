@@ -68,6 +68,7 @@ class VmmClient : public std::enable_shared_from_this<VmmClient> {
   HelperProcess helper_;
   Callbacks callbacks_;
   vmm::LineChannel channel_;
+  FdMark mark_;  // of the channel's socket
   // Watch descriptors that other members own; released, never closed.
   boost::asio::posix::stream_descriptor socket_watch_;
   boost::asio::posix::stream_descriptor process_watch_;

@@ -30,7 +30,9 @@ Error failed(const PackOrder& order, const std::string& what, Code code = Code::
 class Packer {
  public:
   explicit Packer(HelperProcess process)
-      : process_(std::move(process)), channel_(std::move(process_.socket)) {}
+      : process_(std::move(process)),
+        channel_(std::move(process_.socket)),
+        mark_(std::move(process_.mark)) {}
   // Without its socket it ends at once, and the packing with it.
   ~Packer() {
     kill_helper(process_);
@@ -112,6 +114,7 @@ class Packer {
 
   HelperProcess process_;
   vmm::LineChannel channel_;
+  FdMark mark_;  // of the channel's socket
   json last_;
   int percent_ = 0;
 };

@@ -92,7 +92,7 @@ Result<SnapshotDraft> SnapshotDraft::open_parent(const std::string& parent,
   SnapshotDraft draft;
   draft.parent_ = parent;
   draft.target_ = target;
-  draft.parent_fd_.reset(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  draft.parent_fd_ = UniqueFd(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const bool writable =
       draft.parent_fd_ && faccessat(draft.parent_fd_.get(), ".", W_OK | X_OK, AT_EACCESS) == 0;
   if (!writable)

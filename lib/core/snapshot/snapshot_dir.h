@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "base/unique_fd.h"
 #include "core/error.h"
+#include "core/fork_guard.h"
 #include "core/progress.h"
 #include "core/snapshot/manifest.h"
 
@@ -60,8 +60,8 @@ class SnapshotDraft {
   std::string name_;    // in the parent, now
   std::string final_;   // in the parent, once committed; empty: private
   std::string target_;  // as the caller wrote it
-  UniqueFd parent_fd_;  // with a shared lock until adopt(), which keeps sweepers out
-  UniqueFd fd_;         // of the directory, once adopted, with a shared lock
+  HeldFd parent_fd_;    // with a shared lock until adopt(), which keeps sweepers out
+  HeldFd fd_;           // of the directory, once adopted, with a shared lock
   bool committed_ = false;
 };
 
