@@ -22,7 +22,10 @@
  * 8. The library prints nothing, installs no signal handler and never ends the process; only
  *    vmette_run() uses the terminal and signals, and puts both back. It waits for no child process
  *    that it did not start. Its threads take no signals.
- * 9. After fork() without exec() a child must not use handles of its parent.
+ * 9. In a child of fork() without exec(), sessions and what belongs to them (processes, transfers,
+ *    calls, pools, requests) are the parent's: calls on them are VMETTE_E_STATE, getters answer as
+ *    for NULL, delete returns and does nothing, descriptors that were not taken are closed. The
+ *    child can start machines of its own. A callback of this library must not return in a child.
  * 10. Enum values and function signatures are stable within a soname.
  */
 #ifndef VMETTE_H
