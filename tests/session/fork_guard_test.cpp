@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <thread>
@@ -19,7 +20,6 @@ using vmette::UniqueFd;
 using vmette::core::Event;
 using vmette::core::fork_generation;
 using vmette::core::ForkGate;
-using vmette::core::HeldFd;
 using vmette::core::make_pipe;
 using vmette::core::PipeEnds;
 using vmette::core::Pumped;

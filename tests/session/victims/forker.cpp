@@ -147,7 +147,7 @@ void use(Things& things) {
 [[noreturn]] void use_and_end(std::optional<Things>& things) {
   use(*things);
   things.reset();
-  std::exit(complaints);
+  std::exit(complaints);  // NOLINT(concurrency-mt-unsafe): its only thread
 }
 
 // Children are made while other threads hold the library's locks, now this one and now that.
