@@ -112,11 +112,11 @@ int vmette_process_exit_fd(const vmette_process* process) {
 }
 
 int vmette_process_started_fd(const vmette_process* process) {
-  return process == nullptr ? -1 : process->process->started().fd();
+  return usable(process) ? process->process->started().fd() : -1;
 }
 
 int vmette_process_complete_fd(const vmette_process* process) {
-  return process == nullptr ? -1 : process->process->complete().fd();
+  return usable(process) ? process->process->complete().fd() : -1;
 }
 
 int vmette_process_fd(const vmette_process* process, vmette_stream stream) {

@@ -128,6 +128,7 @@ void use(Things& things) {
   REFUSED(cat.resize(1, 1));
   REFUSED(cat.output());
   EXPECT(!cat.ended() && cat.exit_code() == -1 && cat.pid() == 0 && cat.end_message().empty());
+  EXPECT(cat.started_fd() == -1 && cat.complete_fd() == -1);
   EXPECT(cat.exit_fd() == -1 && cat.fd(vmette::Stream::kStdin) == -1);
   REFUSED(things.call.wait());
   REFUSED(things.call.take());
