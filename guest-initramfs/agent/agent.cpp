@@ -28,9 +28,9 @@ Agent::Children::Children(Loop& loop, Agent& agent) : agent_(agent) {
 }
 
 void Agent::Children::ready(uint32_t) {
-  signalfd_siginfo info[16];
-  while (read(signals_.get(), info, sizeof info) > 0) {
-  }
+  // However many have ended, the signal is pending once.
+  signalfd_siginfo info;
+  [[maybe_unused]] const ssize_t got = read(signals_.get(), &info, sizeof info);
   agent_.reap();
 }
 

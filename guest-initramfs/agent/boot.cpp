@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -20,7 +21,7 @@ namespace {
 
 constexpr const char* kPortName = "vmette.control";
 constexpr int kPortTimeoutMs = 20000;
-// Room for 4,096 commands with three pipes and a control group each.
+// Room for 4,096 commands with three pipes and the three descriptors of a control group each.
 constexpr rlim_t kOpenFiles = 65536;
 // What commands may raise their own limit to.
 constexpr rlim_t kMostOpenFiles = 524288;
@@ -84,8 +85,10 @@ void prepare_process() {
   signal(SIGPIPE, SIG_IGN);
   const rlimit files{kOpenFiles, kMostOpenFiles};
   setrlimit(RLIMIT_NOFILE, &files);
-  if (const int error = write_file(AT_FDCWD, "/proc/self/oom_score_adj", "-1000"); error != 0)
-    console("cannot set oom_score_adj: " + error_text(error));
+  // As every command that runs as root. The kernel never kills PID 1 when memory runs out, so there
+  // is nothing to set for that, which each command would have to take back.
+  const gid_t group = 0;
+  if (setgroups(1, &group) != 0) console("cannot set the agent's group: " + error_text(errno));
 }
 
 UniqueFd open_control_port(Modules& modules, Uevents& devices) {

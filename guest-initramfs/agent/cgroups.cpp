@@ -74,11 +74,12 @@ bool kill_members(const Cgroup& group) {
 }
 
 bool had_oom_kill(const Cgroup& group) {
-  const auto events = read_file(group.directory.get(), "memory.events");
-  if (!events) return false;
+  char text[256];
+  const ssize_t size = pread(group.events.get(), text, sizeof text, 0);
+  const std::string_view events(text, size > 0 ? static_cast<size_t>(size) : 0);
   constexpr std::string_view kKey = "oom_kill ";
-  const size_t at = events->find(kKey);
-  return at != std::string::npos && (*events)[at + kKey.size()] != '0';
+  const size_t at = events.find(kKey);
+  return at != std::string_view::npos && events.substr(at + kKey.size(), 1) != "0";
 }
 
 void Cgroups::open(int root) {
@@ -100,6 +101,8 @@ Cgroup Cgroups::make() {
   const std::string name = std::to_string(group.number);
   if (mkdirat(parent_.get(), name.c_str(), 0755) != 0) return group;
   group.directory.reset(openat(parent_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  group.processes.reset(openat(group.directory.get(), "cgroup.procs", O_RDONLY | O_CLOEXEC));
+  group.events.reset(openat(group.directory.get(), "memory.events", O_RDONLY | O_CLOEXEC));
   // By its name alone: the agent's own root need not have a /proc to name a descriptor with.
   if (changes_ && group.valid() && fchdir(parent_.get()) == 0) {
     group.watch =
@@ -170,8 +173,8 @@ void Cgroups::keep_or_remove(Cgroup group) {
     if (!remove(group)) retired_.push_back(std::move(group));
     return;
   }
-  const auto processes = read_file(group.directory.get(), "cgroup.procs", 1);
-  if (processes && processes->empty())
+  char process[16];
+  if (pread(group.processes.get(), process, sizeof process, 0) == 0)
     spares_.push_back(std::move(group));
   else
     retired_.push_back(std::move(group));

@@ -22,6 +22,8 @@ struct Cgroup {
   uint64_t number = 0;
   int watch = -1;      // of its directory, -1: none
   UniqueFd directory;  // O_PATH
+  UniqueFd processes;  // its cgroup.procs and memory.events: to open them takes longer than to read
+  UniqueFd events;
 
   [[nodiscard]] bool valid() const { return directory.valid(); }
 };

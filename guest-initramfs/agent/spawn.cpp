@@ -46,8 +46,6 @@ void set_up_process(Child& child) {
   for (int i = 0; i < 3; ++i)
     if (dup2(request.fds[i], i) < 0) fail(child, SpawnStage::kProcess, errno);
   if (request.terminal && ioctl(0, TIOCSCTTY, 0) != 0) fail(child, SpawnStage::kTerminal, errno);
-  const int score = openat(request.proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (score < 0 || write(score, "0", 1) != 1) fail(child, SpawnStage::kProcess, errno);
   if (request.root >= 0 && (fchdir(request.root) != 0 || chroot(".") != 0))
     fail(child, SpawnStage::kProcess, errno);
   if (syscall(SYS_close_range, 3, ~0U, 0) != 0) fail(child, SpawnStage::kProcess, errno);
@@ -60,6 +58,7 @@ void set_up_process(Child& child) {
 
 // Raw calls: the C library's versions want to tell its other threads.
 void become_user(Child& child) {
+  if (child.request->account == nullptr) return;
   const Account& account = *child.request->account;
   if (syscall(SYS_setgroups, account.groups.size(), account.groups.data()) != 0 ||
       syscall(SYS_setresgid, account.gid, account.gid, account.gid) != 0 ||
@@ -95,7 +94,8 @@ extern "C" [[noreturn]] void vmette_child_main(void* argument) {
   Child& child = *static_cast<Child*>(argument);
   set_up_process(child);
   become_user(child);
-  if (chdir(child.request->cwd) != 0) fail(child, SpawnStage::kCwd, errno);
+  const char* cwd = child.request->cwd;
+  if (cwd != nullptr && chdir(cwd) != 0) fail(child, SpawnStage::kCwd, errno);
   reset_signals();
   fail(child, SpawnStage::kExec, run_program(child));
 }

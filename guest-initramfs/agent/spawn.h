@@ -14,13 +14,12 @@ namespace vmette::agent {
 // All descriptors are borrowed.
 struct SpawnRequest {
   const Launch* launch = nullptr;
-  const Account* account = nullptr;
-  const char* cwd = "/";
-  int fds[3] = {-1, -1, -1};  // become 0, 1 and 2; none of them is below 3
-  bool terminal = false;      // fds[0] becomes the controlling terminal
-  int root = -1;              // chroot here, -1: stay
-  int proc = -1;              // /proc
-  int cgroup = -1;            // control group to start in, -1: the agent's
+  const Account* account = nullptr;  // null: the caller's own
+  const char* cwd = nullptr;         // null: `root`, or without one the caller's own
+  int fds[3] = {-1, -1, -1};         // become 0, 1 and 2; none of them is below 3
+  bool terminal = false;             // fds[0] becomes the controlling terminal
+  int root = -1;                     // chroot here, -1: stay
+  int cgroup = -1;                   // control group to start in, -1: the agent's
 };
 
 enum class SpawnStage : int { kNone, kFork, kProcess, kTerminal, kUser, kCwd, kExec };
@@ -32,8 +31,7 @@ struct SpawnResult {
 };
 
 // The command leads a session of its own, has default signal actions, no blocked signal, no
-// descriptor above 2, umask 022, an open-files limit of 1024 that it may raise, and is as likely as
-// any other to be chosen when memory runs out.
+// descriptor above 2, umask 022 and an open-files limit of 1024 that it may raise.
 SpawnResult spawn(const SpawnRequest& request);
 
 }  // namespace vmette::agent

@@ -25,7 +25,6 @@ struct Run {
     UniqueFd out(fds[0]);
     UniqueFd in(fds[1]);
     const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
-    const UniqueFd proc(open("/proc", O_PATH | O_CLOEXEC));
     Account account;
     account.uid = getuid();
     account.gid = getgid();
@@ -35,7 +34,6 @@ struct Run {
     request.cwd = cwd;
     request.fds[0] = request.fds[2] = null.get();
     request.fds[1] = in.get();
-    request.proc = proc.get();
     result = spawn(request);
     in.reset();
     char buffer[4096];
