@@ -70,7 +70,8 @@ struct Command {
   bool interactive = false;  // the shell that run() gives: who is in it may power the machine off
 };
 
-inline constexpr const char* kDefaultCmdline = "quiet cryptomgr.notests raid=noautodetect";
+inline constexpr const char* kDefaultCmdline =
+    "quiet cryptomgr.notests raid=noautodetect cgroup.memory=nokmem,nosocket";
 inline constexpr const char* kDefaultPath =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
