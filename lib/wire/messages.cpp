@@ -1,5 +1,9 @@
 #include "wire/messages.h"
 
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
 #include "wire/fields.h"
 
 namespace vmette::wire {
@@ -190,6 +194,51 @@ bool read_head(Bytes in, size_t& at, uint8_t& major, uint64_t& argument) {
   return true;
 }
 
+// A map of numbers, written without the tree that json would build first: every command has two of
+// them, in a guest that may run under emulation.
+class NumberMap {
+ public:
+  template <class T>
+  void put(std::string_view key, T value) {
+    ++items_;
+    put_head(3, key.size());
+    body_ += key;
+    if constexpr (std::is_same_v<T, bool>) {
+      put_head(7, value ? 21 : 20);
+    } else if (std::cmp_less(value, 0)) {
+      put_head(1, ~static_cast<uint64_t>(value));
+    } else {
+      put_head(0, static_cast<uint64_t>(value));
+    }
+  }
+
+  // Leaves out what has its default.
+  template <class T>
+  void put_unusual(std::string_view key, T value) {
+    if (value != T{}) put(key, value);
+  }
+
+  // Of at most 23 items.
+  std::string take() { return body_.insert(0, 1, static_cast<char>(0xa0 + items_)); }
+
+ private:
+  void put_head(unsigned major, uint64_t argument) {
+    if (argument < 24) {
+      body_ += static_cast<char>(major << 5 | argument);
+      return;
+    }
+    // The argument has 1, 2, 4 or 8 bytes.
+    unsigned width = 0;
+    while (width < 3 && argument >> (8U << width) != 0) ++width;
+    body_ += static_cast<char>(major << 5 | (24 + width));
+    for (unsigned shift = 8U << width; shift > 0; shift -= 8)
+      body_ += static_cast<char>(argument >> (shift - 8));
+  }
+
+  std::string body_;
+  unsigned items_ = 0;
+};
+
 }  // namespace
 
 std::string check_cbor(Bytes payload) {
@@ -345,25 +394,25 @@ std::string encode(const Exec& in) {
 }
 
 std::string encode(const Started& in) {
-  return pack({{"pid", in.pid}, {"now_us", in.now_us}});
+  NumberMap map;
+  map.put("pid", in.pid);
+  map.put("now_us", in.now_us);
+  return map.take();
 }
 
 // Leaves out what has its default, as EXEC does.
 std::string encode(const Exit& in) {
-  json map = json::object();
-  const auto put = [&](const char* key, auto value) {
-    if (value != decltype(value){}) map[key] = value;
-  };
-  put("signalled", in.signalled);
-  put("status", in.status);
-  put("oom", in.oom);
-  put("out_bytes", in.out_bytes);
-  put("err_bytes", in.err_bytes);
-  put("wall_us", in.wall_us);
-  put("user_us", in.user_us);
-  put("system_us", in.system_us);
-  put("max_rss_kib", in.max_rss_kib);
-  return pack(map);
+  NumberMap map;
+  map.put_unusual("signalled", in.signalled);
+  map.put_unusual("status", in.status);
+  map.put_unusual("oom", in.oom);
+  map.put_unusual("out_bytes", in.out_bytes);
+  map.put_unusual("err_bytes", in.err_bytes);
+  map.put_unusual("wall_us", in.wall_us);
+  map.put_unusual("user_us", in.user_us);
+  map.put_unusual("system_us", in.system_us);
+  map.put_unusual("max_rss_kib", in.max_rss_kib);
+  return map.take();
 }
 
 std::string encode(const Signal& in) {

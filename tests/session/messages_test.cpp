@@ -1,5 +1,6 @@
 #include "wire/messages.h"
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
@@ -141,6 +142,28 @@ TEST_CASE("every message comes back with every field") {
   CHECK(through(wire::Signal{15, wire::SignalScope::kTree}).scope == wire::SignalScope::kTree);
   CHECK(through(wire::WindowSize{1, 65535}).cols == 65535);
   CHECK(through(wire::Shutdown{UINT32_MAX}).grace_ms == UINT32_MAX);
+}
+
+TEST_CASE(
+    "numbers of every width and sign in EXIT and STARTED are written as a CBOR library does") {
+  for (const uint64_t number :
+       {uint64_t{1}, uint64_t{23}, uint64_t{24}, uint64_t{255}, uint64_t{256}, uint64_t{65535},
+        uint64_t{65536}, uint64_t{UINT32_MAX}, uint64_t{UINT32_MAX} + 1, UINT64_MAX}) {
+    CHECK(encode(wire::Started{0, number}).size() == cbor({{"pid", 0}, {"now_us", number}}).size());
+    wire::Exit exit;
+    exit.wall_us = number;
+    CHECK(encode(exit) == cbor({{"wall_us", number}}));
+  }
+  for (const int32_t status : {1, 255, INT32_MAX, -1, -24, -25, -256, -257, INT32_MIN}) {
+    wire::Exit exit;
+    exit.status = status;
+    CHECK(encode(exit) == cbor({{"status", status}}));
+  }
+  const json all = parsed(encode(full_exit()));
+  CHECK(all.size() == 9);
+  CHECK(all["oom"] == true);
+  CHECK(all["out_bytes"] == UINT64_MAX);
+  CHECK(encode(wire::Exit{}) == cbor(json::object()));
 }
 
 TEST_CASE("the messages around a save come back with every field") {
