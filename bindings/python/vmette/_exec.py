@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import codecs
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple, TypedDict, Union
 
 from vmette import _check, _core
@@ -121,16 +121,16 @@ class Coding:
                 raise _check.wrong_value(named[0], options[named[0]], "needs text=True")
             self.encoding, self.errors = None, "strict"
             return
-        self.encoding = options.get("encoding") or "utf-8"
-        self.errors = options.get("errors") or "strict"
-        for name, value in (("encoding", self.encoding), ("errors", self.errors)):
+        self.encoding = options["encoding"] if "encoding" in named else "utf-8"
+        self.errors = options["errors"] if "errors" in named else "strict"
+        for name, look_up in (("encoding", "".encode), ("errors", codecs.lookup_error)):
+            value = getattr(self, name)
             if not isinstance(value, str):
                 raise _check.wrong_type(name, "a str", value)
-        try:
-            "".encode(self.encoding, self.errors)
-            b"\xff".decode("ascii", "replace" if self.errors == "strict" else self.errors)
-        except LookupError as error:
-            raise _check.wrong_value(named[0], options[named[0]], f"cannot be: {error}") from None
+            try:
+                look_up(value)
+            except (LookupError, ValueError) as error:
+                raise _check.wrong_value(name, value, f"cannot be: {error}") from None
 
     def encode(self, name: str, value: Any) -> Any:
         if self.encoding is None:
@@ -139,8 +139,9 @@ class Coding:
             raise _check.wrong_type(name, "str, as text=True says", value)
         return value.encode(self.encoding, self.errors)
 
-    def decode(self, data: bytes) -> Any:
-        return decoded(data, self.encoding, self.errors)
+    def decode(self, data: bytes, cut: bool = False) -> Any:
+        """The text of all that was captured; of what was cut, without half a character."""
+        return decoded(data, self.encoding, self.errors, cut)
 
 
 def refuse_unknown(what: str, options: Mapping[str, Any], kind: Any) -> None:
@@ -269,16 +270,17 @@ def completed(
 def captured(core: _core.Process, coding: Coding, options: Mapping[str, Any]) -> Tuple[Any, ...]:
     """(stdout, stderr, truncated) of a command of `to_run()`, None for what was not asked for."""
     out, err, both, truncated = core.output()
+    late = core.ending()[3]
+
+    def text(data: bytes) -> Any:
+        try:
+            return coding.decode(data, cut=truncated or late)
+        except UnicodeDecodeError:
+            if late:
+                return data  # that the timeout passed is the news
+            raise
+
     no_out, no_err = options.get("stdout") == DEVNULL, options.get("stderr") == DEVNULL
     if options.get("stderr") == STDOUT:
-        return None if no_out else coding.decode(both), None, truncated
-    return (
-        None if no_out else coding.decode(out),
-        None if no_err else coding.decode(err),
-        truncated,
-    )
-
-
-def fspath(name: str, value: Any) -> bytes:
-    """A path of the host, absolute from here on."""
-    return os.path.abspath(_check.text(name, value))
+        return None if no_out else text(both), None, truncated
+    return None if no_out else text(out), None if no_err else text(err), truncated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 from typing import Any, AnyStr, Generic, Optional, Tuple
 
@@ -212,12 +213,13 @@ class Ending:
     message: str
 
 
-def decoded(data: bytes, encoding: Optional[str], errors: str) -> Any:
-    """Captured bytes as the caller wants them."""
+def decoded(data: bytes, encoding: Optional[str], errors: str, cut: bool = False) -> Any:
+    """Captured bytes as the caller wants them; half a character at the end of what was cut goes."""
     if encoding is None:
         return data
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
     # Line ends become \n, as in subprocess and in files opened as text.
-    return data.decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
+    return decoder.decode(data, not cut).replace("\r\n", "\n").replace("\r", "\n")
 
 
 for _name in __all__:

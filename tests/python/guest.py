@@ -1,0 +1,12 @@
+"""What tests ask a machine."""
+
+
+def command_lines(vm):
+    """Of all that runs in it."""
+    line = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done 2>/dev/null"
+    return vm.run(line, text=True, errors="replace").stdout.splitlines()
+
+
+def runs(vm, words):
+    """Whether a command that begins with `words` is running in it."""
+    return any(line.startswith(words) for line in command_lines(vm))
