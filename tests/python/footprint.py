@@ -1,9 +1,9 @@
 """What a process has: descriptors, threads, machines. Linux only."""
 
+import gc
 import os
 import select
-import signal
-import sys
+import threading
 import time
 
 # A helper is nobody's child: its environment says whose it is.
@@ -76,10 +76,12 @@ def descriptors():
 
 
 def threads():
-    """Name and id of each thread."""
+    """Id and name of each thread, those of the module's few workers left out, which stay."""
+    workers = {one.native_id for one in threading.enumerate() if one.name.startswith("vmette")}
     return {
         int(task): read(f"/proc/self/task/{task}/comm").decode().strip()
         for task in os.listdir("/proc/self/task")
+        if int(task) not in workers
     }
 
 
@@ -88,7 +90,7 @@ def added(before, after):
 
 
 class Footprint:
-    """What there was when it was made. Threads of the module's small pool may come and stay."""
+    """What there was when it was made."""
 
     def __init__(self):
         self.descriptors = descriptors()
@@ -97,15 +99,9 @@ class Footprint:
 
     def check(self):
         """Fails on what has been added since."""
-        pending = [pid for pid in marked(os.getpid()) if pid not in self.processes]
-        processes = [f"{pid} {name(pid)}" for pid in pending if not wait_end(pid)]
-        assert not processes
-        new_threads = {
-            task: what
-            for task, what in added(self.threads, threads()).items()
-            if not what.startswith("vmette")
-        }
-        assert not new_threads
-        assert len(descriptors()) <= len(self.descriptors), added(
-            self.descriptors, descriptors()
-        )
+        gc.collect()  # an exception that was caught holds the frames that it went through
+        new = [pid for pid in marked(os.getpid()) if pid not in self.processes]
+        assert not [f"{pid} {name(pid)}" for pid in new if not wait_end(pid)]
+        assert not added(self.threads, threads())
+        now = descriptors()
+        assert len(now) <= len(self.descriptors), added(self.descriptors, now)

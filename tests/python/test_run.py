@@ -155,6 +155,12 @@ def test_clear_env_leaves_only_what_is_passed(vm):
     assert "HOME" in vm.run(["env"], text=True).stdout
 
 
+def test_a_variable_that_has_no_name_is_refused(vm):
+    for key in ("A=B", ""):
+        with pytest.raises(vmette.Error, match="env"):
+            vm.run("true", env={key: "c"})
+
+
 def test_a_user_can_be_named_or_numbered(vm):
     assert vm.run("id -u; id -g", user="1234:4321", text=True).stdout == "1234\n4321\n"
     assert vm.run("id -u", user="root", text=True).stdout == "0\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, List, Optional, Tuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, List, Optional, 
 from vmette import _check, _core
 from vmette._deadline import Deadline
 from vmette._enums import ErrorCode, FileType
-from vmette._errors import Error, deadline
+from vmette._errors import Error, FileError, deadline
 from vmette._exec import Coding
 from vmette._results import Copied, DirEntry, FileStat
 from vmette.aio import _loop as io
@@ -235,7 +236,12 @@ class Files:
         """What a symbolic link says."""
         found = await self.stat(path, follow=False)
         if found.type is not FileType.SYMLINK:
-            raise _check.wrong_value("path", path, "is no symbolic link")
+            raise FileError(
+                f"readlink {path!r}: it is no symbolic link",
+                code=ErrorCode.FILE,
+                stage="stat",
+                details={"errno": errno.EINVAL},
+            )
         return found.target
 
     async def iterdir(self, path: Text, *, timeout: Optional[float] = None) -> List[DirEntry]:
