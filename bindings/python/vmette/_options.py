@@ -192,7 +192,7 @@ class Machine:
             return work(config)
         except Error as error:
             if failures:
-                raise error from failures[-1]
+                raise error from failures[0]
             raise
         finally:
             heard = None

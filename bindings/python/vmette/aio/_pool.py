@@ -76,9 +76,12 @@ class Pool:
         place in the queue is given up."""
         limit = Deadline(timeout)
         request = self._open().request()
-        if not await io.readable(request.fd(), limit):
-            raise deadline("the wait for a machine of the pool", timeout)
-        return Session._of(request.take(0))
+        try:
+            if not await io.readable(request.fd(), limit):
+                raise deadline("the wait for a machine of the pool", timeout)
+            return Session._of(request.take(0))
+        finally:
+            del request  # gives the place up, whoever keeps this frame with an exception
 
     def count(self) -> PoolCounts:
         """How the pool is doing at this moment."""
