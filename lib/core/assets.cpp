@@ -7,10 +7,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <vector>
 
+#include "locations.h"
 #include "wire/codec.h"
 
 namespace vmette::core {
@@ -41,15 +43,19 @@ std::vector<fs::path> asset_directories(const Config& config) {
   if (!config.assets.empty()) return {config.assets};
   if (const std::string named = environment("VMETTE_ASSETS_DIR"); !named.empty()) return {named};
   const fs::path own = own_directory();
-  return {own / ".." / "guest-initramfs", own / VMETTE_ASSETS_FROM_LIB, VMETTE_INSTALLED_ASSETS};
+  std::vector<fs::path> found{own / ".." / "guest-initramfs", own / kAssetsFromLib};
+  found.insert(found.end(), std::begin(kInstalledAssets), std::end(kInstalledAssets));
+  return found;
 }
 
 std::vector<fs::path> helper_candidates(const Config& config) {
   if (!config.helper.empty()) return {config.helper};
   if (const std::string named = environment("VMETTE_VMM"); !named.empty()) return {named};
   const fs::path own = own_directory();
-  return {own / "vmm" / "qemu" / "vmette-vmm", own / VMETTE_HELPER_FROM_LIB / "vmette-vmm",
-          fs::path(VMETTE_INSTALLED_HELPER) / "vmette-vmm"};
+  std::vector<fs::path> found{own / "vmm" / "qemu" / "vmette-vmm",
+                              own / kHelperFromLib / "vmette-vmm"};
+  for (const char* folder : kInstalledHelpers) found.push_back(fs::path(folder) / "vmette-vmm");
+  return found;
 }
 
 std::string list(const std::vector<fs::path>& paths) {
