@@ -11,7 +11,8 @@ esac
 build_packages="g++ binutils meson ninja-build pkg-config ccache python3 libboost-dev libfmt-dev
   nlohmann-json3-dev libseccomp-dev libssl-dev $qemu_package qemu-system-common busybox-static"
 test_packages="catch2 clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
-  squashfs-tools erofs-utils e2fsprogs"
+  squashfs-tools erofs-utils e2fsprogs
+  pybind11-dev python3-dev python3-mesonpy python3-venv python3-pytest python3-uvloop mypy python3-sphinx"
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -98,10 +99,12 @@ name_packages() {
 This system has no apt-get. Please install these and start again:
   Fedora:   meson ninja-build gcc-c++ glibc-static libstdc++-static pkgconf-pkg-config python3 boost-devel
             fmt-devel json-devel libseccomp-devel openssl-devel catch-devel squashfs-tools erofs-utils e2fsprogs busybox
-            dpkg qemu-system-x86-core
+            dpkg qemu-system-x86-core pybind11-devel python3-devel python3-meson-python python3-pytest python3-uvloop
+            python3-mypy python3-sphinx
   Arch:     meson ninja gcc pkgconf python boost fmt nlohmann-json libseccomp openssl catch2 squashfs-tools
-            erofs-utils e2fsprogs busybox dpkg qemu-system-x86
-  Homebrew: meson ninja pkgconf python boost fmt nlohmann-json openssl catch2 qemu
+            erofs-utils e2fsprogs busybox dpkg qemu-system-x86 pybind11 meson-python python-pytest python-uvloop mypy
+            python-sphinx
+  Homebrew: meson ninja pkgconf python boost fmt nlohmann-json openssl catch2 qemu pybind11 mypy sphinx-doc
 The guest's kernel comes from a Debian package; give its file with -Dkernel_package=FILE.deb
 (docs/guest-assets.md), or build without the guest's boot files with -Dguest=false.
 END

@@ -2,8 +2,8 @@
 """Installs the build into an empty folder and uses it from there as a stranger would.
 
 The folder is not the prefix that the build was configured for, so this also shows that an installed
-tree can be moved. Both minimal examples are compiled with what pkg-config says, and boot. Where this
-user may mount, what is installed runs with the build directory hidden.
+tree can be moved. Both minimal examples are compiled with what pkg-config says, and boot; so does the
+Python package. Where this user may mount, what is installed runs with the build directory hidden.
 """
 
 import argparse
@@ -15,6 +15,11 @@ import tempfile
 from pathlib import Path
 
 GREETING = "Hello from vmette, a Linux guest\n"
+PYTHON = """
+import vmette
+print(vmette.__file__)
+print(vmette.run("echo Hello from $(hostname), a $(uname) guest", text=True).stdout, end="")
+"""
 
 
 def run(command, **options):
@@ -53,6 +58,7 @@ def main():
     parser = argparse.ArgumentParser()
     for option in ("meson", "build", "source", "cc", "cxx", "pkg-config"):
         parser.add_argument(f"--{option}", required=True)
+    parser.add_argument("--python")
     options = parser.parse_args()
     examples = Path(options.source) / "examples"
 
@@ -82,6 +88,11 @@ def main():
         expect(run([*alone, tool, "--quiet", "--", "echo", "hi"], env=environment), "hi\n")
         if "It works" not in run([*alone, tool, "quickstart"], env=environment):
             sys.exit("quickstart does not say that it works")
+        if options.python:
+            package = only(root, "_core.pyi").parent
+            importing = environment | {"PYTHONPATH": str(package.parent)}
+            said = run([*alone, options.python, "-c", PYTHON], env=importing, cwd=folder)
+            expect(said, f"{package / '__init__.py'}\n{GREETING}")
 
 
 if __name__ == "__main__":
