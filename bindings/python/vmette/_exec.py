@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple, TypedDict, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple, TypedDict, Union
 
 from vmette import _check, _core
 from vmette._enums import Stdio
@@ -123,7 +123,11 @@ class Coding:
             return
         self.encoding = options["encoding"] if "encoding" in named else "utf-8"
         self.errors = options["errors"] if "errors" in named else "strict"
-        for name, look_up in (("encoding", "".encode), ("errors", codecs.lookup_error)):
+        look_ups: Dict[str, Callable[[str], object]] = {
+            "encoding": "".encode,
+            "errors": codecs.lookup_error,
+        }
+        for name, look_up in look_ups.items():
             value = getattr(self, name)
             if not isinstance(value, str):
                 raise _check.wrong_type(name, "a str", value)
