@@ -71,6 +71,12 @@ def examples(module):
     return [(name, text) for name, text in described(module) if text and ">>>" in text]
 
 
+@pytest.fixture(autouse=True)
+def empty_directory(tmp_path, monkeypatch):
+    """Examples copy the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("module", [vmette, vmette.aio], ids=lambda module: module.__name__)
 def test_every_public_class_and_function_has_an_example(module):
     without = [
