@@ -8,10 +8,10 @@ DEADLINE_S = 200
 
 
 def main():
-    program, expected = sys.argv[1:]
+    *command, expected = sys.argv[1:]
     with open(expected, encoding="utf-8") as file:
         wanted = sorted(file.read().splitlines())
-    done = subprocess.run([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=DEADLINE_S, text=True, check=False)
     printed = sorted(done.stdout.splitlines())
     if done.returncode != 0 or printed != wanted:
