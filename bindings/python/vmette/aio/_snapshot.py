@@ -61,7 +61,11 @@ class Snapshot:
                 await warm_up(vm)
             core = vm._running()
             saved = await io.in_worker(lambda _: core.snapshot(where), _removed)
-            await vm.kill()
+            try:
+                await vm.kill()
+            except BaseException:
+                _removed(saved)  # nobody would know of it
+                raise
         return cls(saved)
 
     @classmethod
