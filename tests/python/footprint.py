@@ -22,14 +22,23 @@ def read(path):
         return b""
 
 
+def parent_of(pid):
+    fields = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return int(fields[1]) if fields else 0
+
+
 def marked(mark):
-    """Processes other than this one with `mark` in the environment."""
+    """Processes with `mark` in the environment and all below them, without this one."""
     wanted = f"\0{MARK}={mark}\0".encode()
-    return [
-        pid
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
-        if pid != os.getpid() and wanted in b"\0" + read(f"/proc/{pid}/environ")
-    ]
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    found = {pid for pid in pids if wanted in b"\0" + read(f"/proc/{pid}/environ")}
+    parents = {pid: parent_of(pid) for pid in pids}
+    found.discard(os.getpid())
+    while True:  # a hypervisor has an environment of its own
+        below = {pid for pid, parent in parents.items() if parent in found} - found
+        if not below:
+            return sorted(found)
+        found |= below
 
 
 def name(pid):
@@ -37,8 +46,9 @@ def name(pid):
 
 
 def machines(mark=None):
-    """The hypervisors that this process has started."""
-    return [pid for pid in marked(mark or os.getpid()) if name(pid).startswith("qemu-system")]
+    """The hypervisors that a process with this mark, or this one, has started."""
+    found = [pid for pid in marked(mark or os.getpid()) if name(pid).startswith("qemu-system")]
+    return [pid for pid in found if not name(parent_of(pid)).startswith("qemu-system")]
 
 
 def wait_end(pid, seconds=PATIENCE):
