@@ -41,6 +41,7 @@ def pytest_runtest_makereport(item):
 def nothing_left(request):
     """The test leaves no process, descriptor or thread behind. One that failed is not asked: its
     traceback holds what it had."""
+    faces.first_loops()
     before = footprint.Footprint()
     yield before
     if getattr(request.node, "passed", False):

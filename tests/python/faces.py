@@ -7,6 +7,7 @@ What vmette.aio returns is wrapped: a call that gives an awaitable runs on the l
 import asyncio
 import collections.abc
 import contextlib
+import functools
 import inspect
 
 import pytest
@@ -19,6 +20,15 @@ def new_loop(kind):
         uvloop = pytest.importorskip("uvloop", reason="there is no uvloop here")
         return uvloop.new_event_loop()
     return asyncio.new_event_loop()
+
+
+@functools.lru_cache(maxsize=None)
+def first_loops():
+    """Makes a loop of uvloop's where there is one: the first keeps descriptors for the process."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.new_event_loop().close()
 
 
 @contextlib.contextmanager

@@ -57,7 +57,12 @@ class _Process:
         return self._returncode
 
     def poll(self) -> Optional[int]:
-        """Same as `returncode`."""
+        """Same as `returncode`, but raises `SessionEnded` when the command is gone with its machine."""
+        core = self._running()
+        if core is not None:
+            self._check_lost(core)
+        if self._lost is not None:
+            raise fresh(self._lost)
         return self.returncode
 
     async def wait(self, timeout: Optional[float] = None) -> int:
@@ -69,9 +74,10 @@ class _Process:
             raise deadline(f"the command {self.args!r}", timeout)
         if core is not None:
             self._check_lost(core)
-            self._note_end(core)
         if self._lost is not None:
             raise fresh(self._lost)
+        if core is not None:
+            self._note_end(core)
         assert self._returncode is not None
         return self._returncode
 
@@ -79,6 +85,8 @@ class _Process:
         if not core.ended():
             try:
                 core.wait(0)
+            except DeadlineExceeded:
+                pass  # it runs
             except Error as error:
                 self._lost = fresh(error)
 
