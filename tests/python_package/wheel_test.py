@@ -71,7 +71,7 @@ class Place:
                           if not name.startswith(("VMETTE_", "PYTHON"))}
         # The copy is compiled from what the compiler's cache has of the build that is tested.
         self.variables |= {"CCACHE_NOHASHDIR": "1", "CC": options.cc, "CXX": options.cxx,
-                           "PIP_NO_INPUT": "1", "PIP_CONFIG_FILE": os.devnull,
+                           "PIP_NO_INPUT": "1", "PIP_CONFIG_FILE": os.devnull, "LDFLAGS": "-s",
                            "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
         run([options.python, "-m", "venv", "--system-site-packages", folder / "v"])
         self.python = folder / "v" / "bin" / "python"
@@ -79,13 +79,18 @@ class Place:
     def copy_source(self):
         ignored = shutil.ignore_patterns(".git", "build*", "__pycache__", ".cache", ".mesonpy*")
         shutil.copytree(self.options.source, self.source, ignore=ignored, symlinks=True)
+        # pip before 23.1 hands on only one of several --config-settings.
+        project = self.source / "pyproject.toml"
+        before, after = project.read_text(encoding="utf-8").split('setup = ["-Dwheel=true"')
+        added = "".join(f', "{word}"' for word in self.options.setup)
+        project.write_text(f'{before}setup = ["-Dwheel=true"{added}{after}', encoding="utf-8")
 
     def pip(self, *words):
         return run([self.python, "-m", "pip", *words], env=self.variables, cwd=self.folder)
 
     def wheel(self, name, *setup):
         into = self.folder / name
-        arguments = [f"--config-settings=setup-args={word}" for word in (*self.options.setup, *setup)]
+        arguments = [f"--config-settings=setup-args={word}" for word in setup]
         self.pip("wheel", "--no-build-isolation", "--no-deps", "--no-index", "--wheel-dir", into,
                  "--config-settings=builddir=build", *arguments, self.source)
         (made,) = into.iterdir()
