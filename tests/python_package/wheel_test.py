@@ -68,7 +68,7 @@ class Place:
         self.folder = folder
         self.source = folder / "source"
         self.variables = {name: value for name, value in os.environ.items()
-                          if not name.startswith(("VMETTE_", "PYTHON"))}
+                          if not name.startswith(("VMETTE_", "PYTHON", "PIP_"))}
         # The copy is compiled from what the compiler's cache has of the build that is tested.
         self.variables |= {"CCACHE_NOHASHDIR": "1", "CC": options.cc, "CXX": options.cxx,
                            "PIP_NO_INPUT": "1", "PIP_CONFIG_FILE": os.devnull, "LDFLAGS": "-s",
