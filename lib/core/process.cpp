@@ -217,8 +217,9 @@ std::string Process::handle_error(const wire::Frame& frame) {
   end_output(err_);
   if (stdin_) stdin_->close();
   started_.set();
-  exited_.set();
+  // Who sees that it is over must not find that it is not complete.
   complete_.set();
+  exited_.set();
   finish();
   return {};
 }
@@ -361,8 +362,8 @@ void Process::detach(const Error& why) {
   }
   timeout_timer_.cancel();
   started_.set();
-  exited_.set();
   complete_.set();
+  exited_.set();
 }
 
 void Process::send_signal(int number, wire::SignalScope scope) {

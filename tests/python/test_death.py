@@ -88,7 +88,7 @@ def test_a_reader_gets_the_end_and_wait_says_why(warm, end, nothing_left):
     "call",
     [
         lambda vm: vm.run("sleep 1000"),
-        lambda vm: vm.popen("cat", stdin=vmette.PIPE).communicate(timeout=60),
+        lambda vm: vm.popen("exec sleep 1000").communicate(timeout=60),
         lambda vm: vm.pty("sleep 1000").wait(),
         lambda vm: vm.files.open("/dev/zero").read(),
     ],
