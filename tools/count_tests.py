@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts the tests in a log that "meson test" wrote (testlog.json).
 
-A Catch2 program counts as the test cases it ran, any other test as one. Prints what was skipped
+A Catch2 or pytest program counts as the test cases it ran, any other test as one. Prints what was skipped
 and why, then what failed, and as its last line three numbers: passed, failed, skipped.
 """
 
@@ -11,6 +11,9 @@ import sys
 
 _ALL_PASSED = re.compile(r"All tests passed \(.* in (\d+) test cases?\)")
 _SUMMARY = re.compile(r"^test cases: *\d+(.*)$", re.MULTILINE)
+_PYTEST = re.compile(r"^(?:\d+ [a-z]+, )*\d+ [a-z]+ in [\d.]+s", re.MULTILINE)
+_PYTEST_PART = re.compile(r"(\d+) (passed|failed|error|skipped)")
+_PYTEST_REASON = re.compile(r"^SKIPPED \[\d+\] \S+ (.*)$", re.MULTILINE)
 _PART = re.compile(r"(\d+) (passed|failed as expected|failed|skipped)")
 
 
@@ -23,6 +26,10 @@ def count(result, output):
         parts = {kind: int(number) for number, kind in _PART.findall(found.group(1))}
         passed = parts.get("passed", 0) + parts.get("failed as expected", 0)
         failed, skipped = parts.get("failed", 0), parts.get("skipped", 0)
+    elif found := _PYTEST.search(output):
+        parts = {kind: int(number) for number, kind in _PYTEST_PART.findall(found.group(0))}
+        passed, skipped = parts.get("passed", 0), parts.get("skipped", 0)
+        failed = parts.get("failed", 0) + parts.get("error", 0)
     if result in ("OK", "EXPECTEDFAIL"):
         # A program that reports no cases is one test.
         return (passed, failed, skipped) if passed + failed + skipped else (1, 0, 0)
@@ -32,7 +39,9 @@ def count(result, output):
 
 
 def reason(output):
-    """The last line that a skipped test printed."""
+    """The last line that a skipped test printed, or what pytest says."""
+    if said := _PYTEST_REASON.findall(output):
+        return "; ".join(said)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return lines[-1] if lines else "it gave no reason"
 

@@ -1,14 +1,14 @@
 """What tests ask a machine."""
 
-# Prints the command line of all that runs in it, one a line.
-COMMAND_LINES = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done 2>/dev/null"
+# Prints the arguments of all that runs in it, each with a NUL behind it.
+ARGUMENTS = "cat /proc/[0-9]*/cmdline"
 
 
-def command_lines(vm):
-    """Of all that runs in it."""
-    return vm.run(COMMAND_LINES, text=True, errors="replace").stdout.splitlines()
+def among(words, arguments):
+    """Whether a command of these words is among what ARGUMENTS has printed."""
+    return words.replace(" ", "\0").encode() + b"\0" in arguments
 
 
 def runs(vm, words):
-    """Whether a command that begins with `words` is running in it."""
-    return any(line.startswith(words) for line in command_lines(vm))
+    """Whether such a command is running in it."""
+    return among(words, vm.run(ARGUMENTS).stdout)

@@ -11,18 +11,34 @@ import os
 import subprocess
 import tempfile
 import traceback
+import types
 
 import pytest
 import vmette
 import vmette.aio
 
-GLOBALS = {
-    "errno": errno,
-    "os": os,
-    "subprocess": subprocess,
-    "tempfile": tempfile,
-    "vmette": vmette,
-}
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """What an example finds. Its `vmette.Session()` begins as one that was saved right after its
+    boot: the same machine, and the examples are many."""
+    path = str(tmp_path_factory.mktemp("snapshots") / "booted")
+    vmette.Snapshot.build(path)
+
+    def offered(module):
+        made = types.ModuleType(module.__name__)
+        vars(made).update((name, getattr(module, name)) for name in module.__all__)
+        made.Session = lambda **options: module.Session(**options or {"resume_snapshot": path})
+        return made
+
+    found = offered(vmette)
+    found.aio = offered(vmette.aio)
+    return {
+        "errno": errno,
+        "os": os,
+        "subprocess": subprocess,
+        "tempfile": tempfile,
+        "vmette": found,
+    }
 
 
 def public(module):
@@ -95,8 +111,8 @@ def test_every_public_method_has_a_docstring(module):
 @pytest.mark.parametrize(
     "name, text", examples(vmette), ids=[name for name, _ in examples(vmette)]
 )
-def test_an_example_prints_what_it_says(name, text):
-    test = doctest.DocTestParser().get_doctest(text, dict(GLOBALS), name, None, 0)
+def test_an_example_prints_what_it_says(name, text, names):
+    test = doctest.DocTestParser().get_doctest(text, dict(names), name, None, 0)
     report = io.StringIO()
     doctest.DocTestRunner(verbose=False).run(test, out=report.write)
     assert not report.getvalue(), report.getvalue()
@@ -150,9 +166,8 @@ class Shown(ast.NodeTransformer):
     visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef
 
 
-async def run_examples(text, name):
+async def run_examples(text, name, names):
     checker = doctest.OutputChecker()
-    names = dict(GLOBALS)
     for example in doctest.DocTestParser().get_examples(text, name):
         flags = sum(flag for flag, on in example.options.items() if on)
         got, raised = await statement_output(example, names)
@@ -169,5 +184,5 @@ async def run_examples(text, name):
 @pytest.mark.parametrize(
     "name, text", examples(vmette.aio), ids=[name for name, _ in examples(vmette.aio)]
 )
-def test_an_asynchronous_example_prints_what_it_says(name, text):
-    asyncio.run(run_examples(text, name))
+def test_an_asynchronous_example_prints_what_it_says(name, text, names):
+    asyncio.run(run_examples(text, name, dict(names)))
