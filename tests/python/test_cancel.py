@@ -129,7 +129,7 @@ def test_popen_and_communicate(warm, loop, late, nothing_left):
             out, _ = await proc.communicate(data)
             assert out == data
 
-    checked(warm, loop, late, operation, 3)
+    checked(warm, loop, late, operation, 2)
 
 
 def test_streams(warm, loop, late, nothing_left):
@@ -141,7 +141,7 @@ def test_streams(warm, loop, late, nothing_left):
             assert len([line async for line in proc.stdout]) == 9
             await proc.wait()
 
-    checked(warm, loop, late, operation, 3)
+    checked(warm, loop, late, operation, 2)
 
 
 def test_pty(warm, loop, late, nothing_left):
@@ -150,7 +150,7 @@ def test_pty(warm, loop, late, nothing_left):
             await pty.write(b"typed\n")
             assert (await pty.read(5)).startswith(b"t")
 
-    checked(warm, loop, late, operation, 3)
+    checked(warm, loop, late, operation, 2)
 
 
 def test_files(warm, loop, late, tmp_path, nothing_left):
