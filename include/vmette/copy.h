@@ -23,7 +23,8 @@ extern "C" {
  * the tree is an empty directory. Directories may be nested 256 deep.
  *
  * `flags`: PARENTS, OWNERS. `progress`, which may be NULL, hears the path that is being copied and
- * the bytes of content so far, with a total of 0; it borrows `env`. `timeout_ms` is for all of it.
+ * the bytes of content so far, with a total of 0, and the same again while the guest is silent, so
+ * that it can give up; it borrows `env`. `timeout_ms` is for all of it.
  * `*out`, which is owned by the caller, says how much it was, free with vmette_copied_delete();
  * `out` may be NULL. Blocks, and needs the disk, on the calling thread only. A copy that fails
  * leaves what it has made. VMETTE_E_IO is the host's errno, VMETTE_E_FILE the guest's.

@@ -31,6 +31,11 @@ enum class LogLevel : vmette_log_level {
       [&config](vmette_output** out) { return vmette_run(config.capi(), out); });
 }
 
+/// vmette_run_stop(): stops the run() that is under way.
+inline void stop_run() noexcept {
+  vmette_run_stop();
+}
+
 }  // namespace vmette
 
 #endif

@@ -1,6 +1,9 @@
 #include "core/run.h"
 
+#include <csignal>
+
 #include "capi/handles.h"
+#include "core/terminal.h"
 
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
@@ -17,6 +20,10 @@ vmette_error* vmette_run(const vmette_config* config, vmette_output** out) {
     *out = new vmette_output{std::move(output.value())};
     return vmette::core::success();
   });
+}
+
+void vmette_run_stop() {
+  vmette::core::pretend_signal(SIGTERM);
 }
 
 }  // extern "C"

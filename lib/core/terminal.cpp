@@ -6,12 +6,15 @@
 
 #include <atomic>
 #include <cerrno>
+#include <mutex>
 
 namespace vmette::core {
 namespace {
 
 // Where the handler writes; -1 when no SignalPipe exists. Lock-free, so legal in a handler.
 std::atomic<int> g_signal_fd{-1};
+// Held by who is no handler and uses the descriptor, and while it goes.
+std::mutex g_signal_mutex;
 
 void on_signal(int number) {
   const int saved = errno;
@@ -62,7 +65,13 @@ SignalPipe::SignalPipe() {
 SignalPipe::~SignalPipe() {
   if (!valid()) return;
   for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  const std::lock_guard lock(g_signal_mutex);
   g_signal_fd.store(-1);
+}
+
+void pretend_signal(int number) {
+  const std::lock_guard lock(g_signal_mutex);
+  if (g_signal_fd.load() >= 0) on_signal(number);
 }
 
 int SignalPipe::take() {

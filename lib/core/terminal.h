@@ -63,6 +63,9 @@ class SignalPipe {
   NoSigpipe no_sigpipe_;  // until the earlier handlers are back
 };
 
+// As if the signal had come, while there is a SignalPipe. Any thread.
+void pretend_signal(int number);
+
 // The size of the terminal on `fd`.
 wire::WindowSize window_size(int fd);
 

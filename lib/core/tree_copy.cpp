@@ -59,26 +59,31 @@ class Copy {
   [[nodiscard]] int fd() const { return fd_.get(); }
   void close() { fd_.reset(); }
 
-  // Waits for the pipe; an error when the deadline passes first.
+  // Waits for the pipe; an error when the deadline passes first, or the caller gives up.
   Result<void> wait(short events) const {
     pollfd item{fd_.get(), events, 0};
-    int ready = 0;
-    do {
-      ready = poll(&item, 1, static_cast<int>(std::min<int64_t>(left_ms(), INT_MAX)));
-    } while (ready < 0 && errno == EINTR);
-    if (ready == 0) return late();
-    return success();
+    for (;;) {
+      const int ready = poll(&item, 1, static_cast<int>(turn_ms()));
+      if (ready > 0 || (ready < 0 && errno != EINTR)) return success();
+      if (ready == 0) {
+        BOOST_OUTCOME_TRYV(turn_over());
+      }
+    }
   }
 
   // Tells the caller how far it is.
   Result<void> report(const std::string& path, const tree::Progress& progress) const {
+    path_ = path;
+    progress_ = progress;
     if (!options_.progress || options_.progress(path, progress)) return success();
     return Error(Code::kCancelled, "the caller's progress callback gave up", operation_);
   }
 
   // The guest's answer.
   Result<void> outcome() const {
-    if (!call_->done().wait(left_ms())) return late();
+    while (!call_->done().wait(turn_ms())) {
+      BOOST_OUTCOME_TRYV(turn_over());
+    }
     const auto outcome = *call_->outcome();
     if (!outcome) return outcome.error();
     return success();
@@ -92,6 +97,16 @@ class Copy {
   }
 
  private:
+  // A guest that is silent must not keep the caller from giving up: it is asked again at every
+  // turn.
+  [[nodiscard]] int64_t turn_ms() const {
+    const int64_t left = left_ms();
+    return left < 0 ? kTurnMs : std::min(left, kTurnMs);
+  }
+  Result<void> turn_over() const {
+    if (left_ms() == 0) return late();
+    return report(path_, progress_);
+  }
   [[nodiscard]] int64_t left_ms() const {
     if (options_.timeout_ms < 0) return -1;
     const auto past = std::chrono::duration_cast<milliseconds>(Clock::now() - begin_).count();
@@ -104,9 +119,14 @@ class Copy {
         operation_};
   }
 
+  static constexpr int64_t kTurnMs = 200;
+
   Session& session_;
   const CopyOptions& options_;
   Clock::time_point begin_;
+  // As last reported.
+  mutable std::string path_;
+  mutable tree::Progress progress_;
   std::string operation_;
   std::shared_ptr<GuestCall> call_;
   HeldFd fd_;

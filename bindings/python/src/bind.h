@@ -4,6 +4,7 @@
 #pragma once
 
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
@@ -32,10 +33,52 @@ T value(result<T>&& made) {
   return std::move(made).value();
 }
 
+// Until Python 3.14 a thread that comes back to an interpreter which has ended is unwound from
+// within, through code that lets nothing be thrown: that would end the process. It stays here.
+[[noreturn]] inline void stay() {
+  for (;;) ::pause();
+}
+
+// Without the interpreter's lock as long as it lives.
+class Unlocked {
+ public:
+  Unlocked() : state_(PyEval_SaveThread()) {}
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+  ~Unlocked() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      stay();
+    }
+  }
+
+ private:
+  PyThreadState* state_;
+};
+
+// With the interpreter's lock as long as it lives, for the library's callbacks.
+class Locked {
+ public:
+  Locked() {
+    try {
+      state_ = PyGILState_Ensure();
+    } catch (...) {
+      stay();
+    }
+  }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+  ~Locked() { PyGILState_Release(state_); }
+
+ private:
+  PyGILState_STATE state_{};
+};
+
 // Runs what may wait, or takes the library's locks, without the interpreter's lock.
 template <class Body>
 auto unlocked(Body body) {
-  const py::gil_scoped_release release;
+  const Unlocked here;
   return body();
 }
 
@@ -43,7 +86,7 @@ auto unlocked(Body body) {
 template <class T>
 struct UnlockedDelete {
   void operator()(T* object) const {
-    const py::gil_scoped_release release;
+    const Unlocked here;
     delete object;
   }
 };

@@ -24,15 +24,18 @@ void translate(std::exception_ptr thrown) {
 
 }  // namespace
 
+// Only an error of the library's own has a code and an errno that mean something here.
 Error to_error(py::error_already_set& raised) {
   const py::object exception = raised.value();
-  const std::string message = py::str(exception);
-  const py::object code = py::getattr(exception, "code", py::none());
-  const py::object number = py::getattr(exception, "errno", py::none());
-  return {py::isinstance<py::int_>(code) ? static_cast<ErrorCode>(code.cast<int>())
-                                         : ErrorCode::kProvider,
-          std::string(Py_TYPE(exception.ptr())->tp_name) + ": " + message,
-          py::isinstance<py::int_>(number) ? number.cast<int>() : 0};
+  const std::string kind = Py_TYPE(exception.ptr())->tp_name;
+  try {
+    const std::string message = py::str(exception);
+    if (!py::isinstance(exception, py::module_::import("vmette._errors").attr("Error")))
+      return {ErrorCode::kProvider, kind + ": " + message};
+    return {static_cast<ErrorCode>(exception.attr("code").cast<int>()), message};
+  } catch (const std::exception&) {
+    return {ErrorCode::kProvider, kind};
+  }
 }
 
 void bind_errors(py::module_& module) {

@@ -3,29 +3,52 @@
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
+#include <mutex>
 #include <optional>
+#include <stdexcept>
+#include <vector>
 
 namespace vmette::python {
 namespace {
+
+// Objects that were dropped where nobody had the interpreter's lock. Never freed: a late thread may
+// still come.
+struct Dropped {
+  std::mutex mutex;
+  std::vector<PyObject*> objects;
+};
+Dropped& dropped() {
+  static auto* const all = new Dropped;
+  return *all;
+}
+
+int free_dropped(void* /*unused*/) {
+  std::vector<PyObject*> objects;
+  {
+    const std::lock_guard lock(dropped().mutex);
+    objects.swap(dropped().objects);
+  }
+  for (PyObject* object : objects) Py_DECREF(object);
+  return 0;
+}
 
 // A Python object that the library owns, and may drop on any thread, with or without the
 // interpreter's lock: the object itself is dropped by the interpreter when it next comes to it.
 class Kept {
  public:
-  explicit Kept(py::object object) : object_(object.release().ptr()) {}
+  explicit Kept(py::object object) : object_(object.release().ptr()) { free_dropped(nullptr); }
   Kept(const Kept& other) : object_(other.object_) {
-    const py::gil_scoped_acquire locked;
+    const Locked here;
     Py_INCREF(object_);
   }
   Kept& operator=(const Kept&) = delete;
   ~Kept() {
-    // A full queue, or an interpreter that has gone, costs the object.
-    (void)Py_AddPendingCall(
-        [](void* object) {
-          Py_DECREF(static_cast<PyObject*>(object));
-          return 0;
-        },
-        object_);
+    {
+      const std::lock_guard lock(dropped().mutex);
+      dropped().objects.push_back(object_);
+    }
+    // A full queue loses nothing: the next one frees all of them.
+    (void)Py_AddPendingCall(free_dropped, nullptr);
   }
 
   // With the interpreter's lock only.
@@ -57,14 +80,21 @@ class PythonProvider : public Provider {
   [[nodiscard]] std::string name() const override { return name_; }
   [[nodiscard]] std::string claims() const override { return claims_; }
 
+  // The shim keeps what the provider raises, and what is thrown here only stops the search.
   [[nodiscard]] bool matches(const std::string& spec) override {
-    const py::gil_scoped_acquire locked;
-    return py::bool_(object_.get().attr("matches")(to_bytes(spec)));
+    const Locked here;
+    std::string failure;
+    try {
+      return py::bool_(object_.get().attr("matches")(to_bytes(spec)));
+    } catch (py::error_already_set& raised) {
+      failure = to_error(raised).message();
+    }
+    throw std::runtime_error(failure);
   }
 
   [[nodiscard]] result<RootfsArtifact> provide(const std::string& spec,
                                                ProviderContext& context) override {
-    const py::gil_scoped_acquire locked;
+    const Locked here;
     try {
       const py::object made = object_.get().attr("provide")(
           to_bytes(spec), py::cast(&context, py::return_value_policy::reference));
@@ -90,7 +120,7 @@ void set_progress(Config& config, const py::object& heard) {
   }
   config.set_progress(
       [kept = Kept(heard)](std::string_view step, std::uint64_t done, std::uint64_t total) -> bool {
-        const py::gil_scoped_acquire locked;
+        const Locked here;
         return py::bool_(kept.get()(to_str(step), done, total));
       });
 }

@@ -79,6 +79,7 @@ void bind_session(py::module_& module) {
       .def("timeline", &timeline)
       .def("output", [](const Session& self) { return to_python(value(self.output())); })
       .def("console", [](const Session& self) { return to_bytes(value(self.console()).data()); });
+  module.def("run_stop", [] { vmette::stop_run(); });
   module.def("run", [](const Config& config) {
     return to_python(value(unlocked([&] { return vmette::run(config); })));
   });

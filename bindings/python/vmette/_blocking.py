@@ -7,18 +7,19 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Set, TypeVar
 
 from vmette import _workers
+from vmette._workers import Caller
 
 if TYPE_CHECKING:
     from vmette._deadline import Deadline
 
 T = TypeVar("T")
-# Runs a function in the caller's thread, from a worker.
-CallBack = Callable[..., Any]
+# poll() takes no more at a time.
+_LONGEST = 2**31 - 1
 
 
 def _milliseconds(deadline: Optional[Deadline]) -> Optional[float]:
     left = None if deadline is None else deadline.remaining()
-    return None if left is None else left * 1000
+    return None if left is None else min(left * 1000, _LONGEST)
 
 
 def any_ready(
@@ -33,7 +34,10 @@ def any_ready(
         poller.register(fd, select.POLLIN)
     for fd in writing:
         poller.register(fd, select.POLLOUT)
-    return {fd for fd, _ in poller.poll(_milliseconds(deadline))}
+    while True:
+        ready = {fd for fd, _ in poller.poll(_milliseconds(deadline))}
+        if ready or deadline is None or deadline.remaining() == 0:
+            return ready
 
 
 def readable(fd: int, deadline: Optional[Deadline] = None) -> bool:
@@ -79,15 +83,15 @@ class _Errand:
 
 
 def in_worker(
-    work: Callable[[CallBack], T], discard: Optional[Callable[[T], object]] = None
+    work: Callable[[Caller], T], discard: Optional[Callable[[T], object]] = None
 ) -> T:
-    """What `work` returns. It gets a function that runs another one in this thread.
+    """What `work` returns. It gets the caller.
 
     In the main thread it runs beside, so that Ctrl-C ends the wait at once; what it then returns is
     handed to `discard`. Other threads get no signals and do it themselves.
     """
     if threading.current_thread() is not threading.main_thread():
-        return work(lambda function, *args: function(*args))
+        return work(Caller(lambda function, *args: function(*args), lambda: False))
     from queue import SimpleQueue
 
     errands: SimpleQueue[Optional[_Errand]] = SimpleQueue()
@@ -95,13 +99,13 @@ def in_worker(
 
     def call_back(function: Callable[..., Any], *args: Any) -> Any:
         errand = _Errand(function, args)
+        errands.put(errand)
         if given_up:
             errand.refuse()
-        else:
-            errands.put(errand)
         return errand.result()
 
-    future = _workers.submit(lambda: work(call_back))
+    errand: Optional[_Errand] = None
+    future = _workers.submit(lambda: work(Caller(call_back, lambda: given_up)))
     future.add_done_callback(lambda _: errands.put(None))
     try:
         while True:
@@ -111,10 +115,10 @@ def in_worker(
             errand.run()
     except BaseException:
         given_up = True
-        while not errands.empty():
-            late = errands.get()
-            if late is not None:
-                late.refuse()
+        while errand is not None or not errands.empty():
+            if errand is not None:
+                errand.refuse()
+            errand = None if errands.empty() else errands.get()
         _workers.discard_late(future, discard)
         raise
     try:

@@ -79,7 +79,7 @@ def choice(name: str, value: Any, kind: Type[Enum]) -> Enum:
 def data(name: str, value: Any) -> Any:
     """Bytes of content."""
     if isinstance(value, str):
-        raise wrong_type(name, "bytes (or pass text=True)", value)
+        raise wrong_type(name, "bytes", value)
     try:
         view = memoryview(value)
     except TypeError:

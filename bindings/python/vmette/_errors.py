@@ -62,7 +62,9 @@ class Error(Exception):
         return str(self.args[0])
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        return _again, (type(self), self.args[0], self.code, self.stage, self.details), self.__dict__
+        # The kinds of _by_errno have no name of their own to be found by.
+        kind = next((one for one in _by_errno if isinstance(self, one)), type(self))
+        return _again, (kind, self.args[0], self.code, self.stage, self.details), self.__dict__
 
 
 class ConfigError(Error, ValueError):
@@ -102,7 +104,7 @@ class GuestError(Error):
 
 
 class SpawnError(GuestError, OSError):
-    """A command could not be started in the guest; `errno` says why.
+    """A command could not be started in the guest; `errno` says why. As with `FileError`.
 
     >>> with vmette.Session() as vm:
     ...     try:
@@ -128,7 +130,7 @@ class FileError(GuestError, OSError):
 
 
 class HostError(Error, OSError):
-    """The host's operating system refused; `errno` says why.
+    """The host's operating system refused; `errno` says why. As with `FileError`.
 
     >>> with vmette.Session() as vm:
     ...     try:
@@ -205,34 +207,18 @@ class CommandFailed(Error):
     stderr: Union[bytes, str, None] = None
 
 
-# What an error of the guest's files is besides: `except FileNotFoundError` is what people write.
-class _FileNotFound(FileError, FileNotFoundError):
-    pass
-
-
-class _FileExists(FileError, FileExistsError):
-    pass
-
-
-class _IsADirectory(FileError, IsADirectoryError):
-    pass
-
-
-class _NotADirectory(FileError, NotADirectoryError):
-    pass
-
-
-class _PermissionDenied(FileError, PermissionError):
-    pass
-
-
-_of_errno: Dict[int, Type[FileError]] = {
-    _errno.ENOENT: _FileNotFound,
-    _errno.EEXIST: _FileExists,
-    _errno.EISDIR: _IsADirectory,
-    _errno.ENOTDIR: _NotADirectory,
-    _errno.EACCES: _PermissionDenied,
-    _errno.EPERM: _PermissionDenied,
+# What errors with an errno are besides: `except FileNotFoundError` is what people write.
+_builtin: Dict[int, Type[OSError]] = {
+    _errno.ENOENT: FileNotFoundError,
+    _errno.EEXIST: FileExistsError,
+    _errno.EISDIR: IsADirectoryError,
+    _errno.ENOTDIR: NotADirectoryError,
+    _errno.EACCES: PermissionError,
+    _errno.EPERM: PermissionError,
+}
+_by_errno: Dict[Type[Error], Dict[int, Type[Error]]] = {
+    kind: {number: type(kind.__name__, (kind, other), {}) for number, other in _builtin.items()}
+    for kind in (FileError, HostError, SpawnError)
 }
 
 _of_code: Dict[ErrorCode, Type[Error]] = {
@@ -258,32 +244,34 @@ _of_code: Dict[ErrorCode, Type[Error]] = {
 # People and tracebacks see them where they are imported from.
 for _name in __all__:
     globals()[_name].__module__ = "vmette"
-for _kind in _of_errno.values():
-    _kind.__module__, _kind.__qualname__ = "vmette", "FileError"
+for _kinds in _by_errno.values():
+    for _kind in _kinds.values():
+        _kind.__module__ = "vmette"
 
 
 def _again(
     kind: Type[Error], message: str, code: ErrorCode, stage: str, details: Dict[str, Any]
 ) -> Error:
-    return kind(message, code=code, stage=stage, details=details)
+    exact = _by_errno.get(kind, {}).get(details.get("errno", 0), kind)
+    return exact(message, code=code, stage=stage, details=details)
 
 
 def from_core(
     code: int, message: str, stage: str, errno: int, console: bytes, elapsed_ms: int
 ) -> Error:
     """The exception of an error of the library. Called by the compiled module."""
-    known = ErrorCode(code)
     details: Dict[str, Any] = {}
+    try:
+        known = ErrorCode(code)
+    except ValueError:  # of a newer library
+        known, details["code"] = ErrorCode.INTERNAL, code
     if errno:
         details["errno"] = errno
     if console:
         details["console"] = console.decode("utf-8", "backslashreplace")
     if elapsed_ms:
         details["elapsed_ms"] = elapsed_ms
-    kind = _of_code.get(known, Error)
-    if known is ErrorCode.FILE:
-        kind = _of_errno.get(errno, FileError)
-    return kind(message, code=known, stage=stage, details=details)
+    return _again(_of_code.get(known, Error), message, known, stage, details)
 
 
 def fresh(error: Error) -> Error:
@@ -292,6 +280,15 @@ def fresh(error: Error) -> Error:
     again: Error = kind(*args)
     again.__dict__.update(error.__dict__)
     return again
+
+
+def in_child(what: str) -> StateError:
+    """The error of a use in a child of fork()."""
+    return StateError(
+        f"{what} belongs to the process that started it, and this is a child of fork(); start "
+        "machines in the process that uses them",
+        code=ErrorCode.STATE,
+    )
 
 
 def deadline(what: str, timeout: Optional[float]) -> DeadlineExceeded:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple, TypedDict, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypedDict, Union
 
 from vmette import _check, _core
+from vmette._check import Text
 from vmette._enums import Stdio
 from vmette._options import environment
 from vmette._results import CompletedProcess, decoded
-
-if TYPE_CHECKING:
-    from vmette._check import Text
 
 PIPE = Stdio.PIPE
 STDOUT = Stdio.STDOUT
@@ -37,7 +35,7 @@ class CommandOptions(TypedDict, total=False):
     """
 
     cwd: Text
-    env: Mapping[str, Text]
+    env: Optional[Mapping[str, Text]]
     clear_env: bool
     user: str
     encoding: str

@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import os
 from typing import (
-    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
@@ -20,12 +19,10 @@ from typing import (
 )
 
 from vmette import _check, _core
+from vmette._check import Command, Text
 from vmette._enums import Accel, ErrorCode, ShareTransport, VsockMode
 from vmette._errors import ConfigError, Error
 from vmette._provider import Provider, ProviderShim, RootfsArtifact
-
-if TYPE_CHECKING:
-    from vmette._check import Command, Text
 
 T = TypeVar("T")
 
@@ -167,15 +164,19 @@ class Machine:
         _set_hooks(self, options)
         _set_vsock(self, options)
 
-    def resolved(self, work: Callable[[_core.Config], T]) -> T:
-        """What `work` makes of the configuration. An error that a callback has caused is raised from
-        what the callback has raised."""
+    def resolved(
+        self, work: Callable[[_core.Config], T], gone: Callable[[], bool] = lambda: False
+    ) -> T:
+        """What `work` makes of the configuration. It is given up when `gone` says so. An error that a
+        callback has caused is raised from what the callback has raised."""
         failures: List[BaseException] = []
         heard = self.on_progress
         config = self.core.clone()
         shims = [ProviderShim(provider, failures) for provider in self.providers]
 
         def report(step: str, done: int, total: int) -> bool:
+            if gone():
+                return False
             try:
                 if heard is not None:
                     heard(step, done, total)
@@ -187,15 +188,15 @@ class Machine:
         try:
             for shim in shims:
                 config.add_provider(shim)
-            if heard is not None:
-                config.set_progress(report)
+            config.set_progress(report)
             return work(config)
         except Error as error:
             if failures:
                 raise error from failures[0]
             raise
         finally:
-            heard = None
+            # The library may keep these longer, and what they lead to with them.
+            heard, failures, gone = None, [], lambda: True
             for shim in shims:
                 shim.end()
 
@@ -234,7 +235,9 @@ def _set_hooks(machine: Machine, options: Mapping[str, Any]) -> None:
 
 def _set_vsock(machine: Machine, options: Mapping[str, Any]) -> None:
     port = options.get("vsock_port")
-    mode = options.get("vsock") or (VsockMode.AUTO if port is None else VsockMode.FIXED)
+    mode = options.get("vsock")
+    if mode is None:
+        mode = VsockMode.AUTO if port is None else VsockMode.FIXED
     number = 0 if port is None else _check.integer("vsock_port", port)
     machine.core.set_vsock(_check.choice("vsock", mode, VsockMode).value, number)
 

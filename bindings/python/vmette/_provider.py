@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from vmette import _check, _core
-
-if TYPE_CHECKING:
-    from vmette._check import Text
+from vmette._check import Text
 
 __all__ = ["Provider", "ProviderContext", "RootfsArtifact"]
 
@@ -161,6 +159,7 @@ class ProviderShim:
     def end(self) -> None:
         """Lets the provider go; the library keeps the shim."""
         self._provider = None
+        self._failures = []
 
     def matches(self, spec: bytes) -> bool:
         if self._provider is None:

@@ -4,12 +4,21 @@ machine's root, saves, resumes, copies of trees. A few for the whole process, ma
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 MOST = 8
+
+
+class Caller(NamedTuple):
+    """Who waits for a worker, as that sees it."""
+
+    # Runs a function in the caller's thread.
+    call: Callable[..., Any]
+    # Whether it waits no longer: what may take long gives up then.
+    gone: Callable[[], bool]
 
 _pool: Optional[ThreadPoolExecutor] = None
 

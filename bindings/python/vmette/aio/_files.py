@@ -13,6 +13,7 @@ from vmette._enums import ErrorCode, FileType
 from vmette._errors import Error, FileError, deadline
 from vmette._exec import Coding
 from vmette._results import Copied, DirEntry, FileStat
+from vmette._workers import Caller
 from vmette.aio import _loop as io
 from vmette.aio import _streams as streams
 
@@ -70,9 +71,13 @@ class Files:
     def __init__(self, session: Callable[[], _core.Session]) -> None:
         self._session = session
 
-    async def _answer(self, call: _core.Call, what: str, timeout: Optional[float]) -> Any:
+    async def _answer(
+        self, begin: Callable[..., _core.Call], *args: Any, what: str, timeout: Optional[float]
+    ) -> Any:
+        limit = Deadline(timeout)
+        call = begin(*args)
         try:
-            if await io.readable(call.done_fd(), Deadline(timeout)):
+            if await io.readable(call.done_fd(), limit):
                 return call.take()
             raise deadline(what, timeout)
         finally:
@@ -84,8 +89,10 @@ class Files:
         """The content. A file of more than `max_bytes` fails with EFBIG; see `open()` for those."""
         where = _check.absolute("path", path)
         most = _check.integer("max_bytes", max_bytes, 0, 2**62)
-        call = self._session().begin_read_file(where, most)
-        return await self._answer(call, f"reading {path!r}", timeout)  # type: ignore[no-any-return]
+        data: bytes = await self._answer(
+            self._session().begin_read_file, where, most, what=f"reading {path!r}", timeout=timeout
+        )
+        return data
 
     async def read_text(
         self,
@@ -105,8 +112,9 @@ class Files:
     ) -> None:
         where = _check.absolute("path", path)
         content = _check.data("data", data)
-        call = self._session().begin_write_file(where, content, flags, _mode(mode))
-        await self._answer(call, f"writing {path!r}", timeout)
+        await self._answer(
+                self._session().begin_write_file, where, content, flags, _mode(mode), what=f"writing {path!r}", timeout=timeout
+            )
 
     async def write_bytes(
         self,
@@ -190,12 +198,12 @@ class Files:
         b'part\\npart\\n'
         """
         where = _check.absolute("path", path)
-        if mode in ("r", "rb"):
+        if mode == "rb":
             most = _EVERYTHING if length is None else _check.integer("length", length, 0, 2**63)
             begin = _check.integer("offset", offset, 0, 2**63)
             return GuestFile(self._session().open_read(where, begin, most), path, writes=False)
-        if mode not in ("w", "wb", "x", "xb", "a", "ab"):
-            raise _check.wrong_value("mode", mode, "is none of 'rb', 'wb', 'xb', 'ab'")
+        if mode not in ("wb", "xb", "ab"):
+            raise _check.wrong_value("mode", mode, "is none of 'rb', 'wb', 'xb', 'ab': files are bytes")
         flags = _flags(atomic=atomic, parents=parents, exclusive=mode[0] == "x")
         flags |= _APPEND if mode[0] == "a" else 0
         transfer = self._session().open_write(where, flags, _mode(permissions))
@@ -206,13 +214,15 @@ class Files:
     ) -> FileStat:
         """What there is at a path, with `follow` at the end of the links."""
         where = _check.absolute("path", path)
-        call = self._session().begin_stat(where, _flags(follow=follow))
-        return _stat(await self._answer(call, f"stat of {path!r}", timeout))
+        return _stat(await self._answer(
+                self._session().begin_stat, where, _flags(follow=follow), what=f"stat of {path!r}", timeout=timeout
+            ))
 
     async def exists(self, path: Text, *, timeout: Optional[float] = None) -> bool:
         """Whether there is something, a link that leads nowhere included."""
-        call = self._session().begin_exists(_check.absolute("path", path))
-        return bool(await self._answer(call, f"stat of {path!r}", timeout))
+        return bool(await self._answer(
+                self._session().begin_exists, _check.absolute("path", path), what=f"stat of {path!r}", timeout=timeout
+            ))
 
     async def _is(self, path: Text, kind: FileType, follow: bool) -> bool:
         try:
@@ -247,11 +257,12 @@ class Files:
     async def iterdir(self, path: Text, *, timeout: Optional[float] = None) -> List[DirEntry]:
         """What is in a directory, sorted by name."""
         where = _check.absolute("path", path)
-        call = self._session().begin_list(where)
         parent = os.fsdecode(where).rstrip("/")
         return [
             DirEntry(os.fsdecode(name), f"{parent}/{os.fsdecode(name)}", _stat(raw))
-            for name, raw in await self._answer(call, f"listing {path!r}", timeout)
+            for name, raw in await self._answer(
+                self._session().begin_list, where, what=f"listing {path!r}", timeout=timeout
+            )
         ]
 
     async def walk(self, path: Text) -> AsyncIterator[DirEntry]:
@@ -282,13 +293,15 @@ class Files:
         where = _check.absolute("path", path)
         bits = _check.integer("mode", mode, 0, 0o7777)
         try:
-            call = self._session().begin_mkdir(where, bits, 0)
-            await self._answer(call, f"mkdir of {path!r}", timeout)
+            await self._answer(
+                self._session().begin_mkdir, where, bits, 0, what=f"mkdir of {path!r}", timeout=timeout
+            )
         except FileNotFoundError:
             if not _check.flag("parents", parents):
                 raise
-            call = self._session().begin_mkdir(where, bits, _PARENTS)
-            await self._answer(call, f"mkdir of {path!r}", timeout)
+            await self._answer(
+                self._session().begin_mkdir, where, bits, _PARENTS, what=f"mkdir of {path!r}", timeout=timeout
+            )
         except FileExistsError:
             if not _check.flag("exist_ok", exist_ok) or not await self.is_dir(path):
                 raise
@@ -304,8 +317,9 @@ class Files:
         """Removes a file, a link itself or an empty directory; with `recursive` all that is in it."""
         where = _check.absolute("path", path)
         try:
-            call = self._session().begin_remove(where, _flags(recursive=recursive))
-            await self._answer(call, f"removing {path!r}", timeout)
+            await self._answer(
+                self._session().begin_remove, where, _flags(recursive=recursive), what=f"removing {path!r}", timeout=timeout
+            )
         except FileNotFoundError:
             if not _check.flag("missing_ok", missing_ok):
                 raise
@@ -320,21 +334,25 @@ class Files:
     ) -> None:
         """Renames as rename(2) does: what is at `to` is replaced, unless `exclusive`."""
         old, new = _check.absolute("path", path), _check.absolute("to", to)
-        call = self._session().begin_rename(old, new, _flags(exclusive=exclusive))
-        await self._answer(call, f"renaming {path!r}", timeout)
+        await self._answer(
+                self._session().begin_rename, old, new, _flags(exclusive=exclusive), what=f"renaming {path!r}", timeout=timeout
+            )
 
     async def symlink(
         self, path: Text, target: Text, *, timeout: Optional[float] = None
     ) -> None:
         """Makes a symbolic link at `path` that says `target`."""
         where, says = _check.absolute("path", path), _check.text("target", target)
-        call = self._session().begin_symlink(says, where)
-        await self._answer(call, f"linking {path!r}", timeout)
+        await self._answer(
+                self._session().begin_symlink, says, where, what=f"linking {path!r}", timeout=timeout
+            )
 
     async def chmod(self, path: Text, mode: int, *, timeout: Optional[float] = None) -> None:
         """Sets permission bits of a file, or of a link's target."""
         where, bits = _check.absolute("path", path), _check.integer("mode", mode, 0, 0o7777)
-        await self._answer(self._session().begin_chmod(where, bits), f"chmod of {path!r}", timeout)
+        await self._answer(
+            self._session().begin_chmod, where, bits, what=f"chmod of {path!r}", timeout=timeout
+        )
 
     async def chown(
         self,
@@ -351,8 +369,9 @@ class Files:
             -1 if one is None else _check.integer(name, one, 0, 2**32 - 2)
             for name, one in (("uid", uid), ("gid", gid))
         )
-        call = self._session().begin_chown(where, user, group, _flags(follow=follow))
-        await self._answer(call, f"chown of {path!r}", timeout)
+        await self._answer(
+                self._session().begin_chown, where, user, group, _flags(follow=follow), what=f"chown of {path!r}", timeout=timeout
+            )
 
     async def set_mtime(
         self,
@@ -365,8 +384,9 @@ class Files:
         """Sets the time of the last change, in nanoseconds since 1970."""
         where = _check.absolute("path", path)
         when = _check.integer("mtime_ns", mtime_ns, -(2**63), 2**63 - 1)
-        call = self._session().begin_set_mtime(where, when, _flags(follow=follow))
-        await self._answer(call, f"set_mtime of {path!r}", timeout)
+        await self._answer(
+                self._session().begin_set_mtime, where, when, _flags(follow=follow), what=f"set_mtime of {path!r}", timeout=timeout
+            )
 
     async def put(
         self,
@@ -424,16 +444,20 @@ async def _copy(copy: Callable[[Any], Any], on_progress: Optional[Callable[..., 
     if on_progress is not None and not callable(on_progress):
         raise _check.wrong_type("on_progress", "a callable", on_progress)
     failures: List[BaseException] = []
-    given_up = False
 
-    def work(call_back: Callable[..., Any]) -> Any:
+    def work(caller: Caller) -> Any:
+        last = (b"", 0)
+
         def heard(path: bytes, done: int) -> bool:
-            if given_up:
+            nonlocal last
+            if caller.gone():
                 return False
-            if on_progress is None:
+            # While the guest is silent the same comes again.
+            if on_progress is None or last == (path, done):
                 return True
+            last = (path, done)
             try:
-                call_back(on_progress, os.fsdecode(path), done)
+                caller.call(on_progress, os.fsdecode(path), done)
             except BaseException as failure:
                 failures.append(failure)
                 return False
@@ -448,7 +472,7 @@ async def _copy(copy: Callable[[Any], Any], on_progress: Optional[Callable[..., 
             raise failures[0] from None
         raise
     finally:
-        given_up = True
+        del failures
 
 
 class GuestFile:

@@ -4,50 +4,65 @@ face has the same functions in vmette._blocking."""
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional, Set, Tuple, TypeVar
 
 from vmette import _workers
+from vmette._workers import Caller
 
 if TYPE_CHECKING:
     from vmette._deadline import Deadline
 
 T = TypeVar("T")
-CallBack = Callable[..., Any]
-# Who waits for a descriptor. A loop has one callback for each and direction.
-_Waiters = Dict[Tuple[int, bool], List["asyncio.Future[Set[int]]"]]
-_waiters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiters] = (
-    weakref.WeakKeyDictionary()
-)
+
+class _Waiting(List["asyncio.Future[Set[int]]"]):
+    """Who waits for a descriptor in one direction: a loop has one callback for those.
+
+    The table of a loop knows it weakly. The loop's callback and those who wait hold it, so that a
+    loop which is dropped with all its tasks takes their machines with it.
+    """
+
+
+_Table = weakref.WeakValueDictionary[Tuple[int, bool], _Waiting]
+_waiters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Table] = weakref.WeakKeyDictionary()
 
 
 def _add(
     loop: asyncio.AbstractEventLoop, fd: int, write: bool, future: asyncio.Future[Set[int]]
-) -> None:
-    table = _waiters.setdefault(loop, {})
-    waiting = table.setdefault((fd, write), [])
-    waiting.append(future)
-    if len(waiting) == 1:
+) -> _Waiting:
+    table = _waiters.get(loop)
+    if table is None:
+        table = _waiters[loop] = weakref.WeakValueDictionary()
+    waiting = table.get((fd, write))
+    if waiting is None:
+        waiting = table[fd, write] = _Waiting()
         (loop.add_writer if write else loop.add_reader)(fd, _wake, waiting, fd)
+    waiting.append(future)
+    return waiting
 
 
-def _wake(waiting: List[asyncio.Future[Set[int]]], fd: int) -> None:
+def _wake(waiting: _Waiting, fd: int) -> None:
     for future in waiting:
         if not future.done():
             future.set_result({fd})
 
 
 def _drop(
-    loop: asyncio.AbstractEventLoop, fd: int, write: bool, future: asyncio.Future[Set[int]]
+    loop: asyncio.AbstractEventLoop,
+    fd: int,
+    write: bool,
+    waiting: _Waiting,
+    future: asyncio.Future[Set[int]],
 ) -> None:
-    table = _waiters.get(loop, {})
-    waiting = table.get((fd, write), [])
     if future in waiting:
         waiting.remove(future)
-        if not waiting:
-            del table[fd, write]
-            if not loop.is_closed():
-                (loop.remove_writer if write else loop.remove_reader)(fd)
+    table = _waiters.get(loop)
+    if waiting or table is None or table.get((fd, write)) is not waiting:
+        return
+    del table[fd, write]
+    if not loop.is_closed():
+        (loop.remove_writer if write else loop.remove_reader)(fd)
 
 
 def _late(future: asyncio.Future[Set[int]]) -> None:
@@ -62,15 +77,16 @@ async def any_ready(
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Set[int]] = loop.create_future()
     wanted = [(fd, False) for fd in reading] + [(fd, True) for fd in writing]
+    begun: List[Tuple[int, bool, _Waiting]] = []
     left = None if deadline is None else deadline.remaining()
     timer = None if left is None else loop.call_later(left, _late, future)
     try:
         for fd, write in wanted:
-            _add(loop, fd, write, future)
+            begun.append((fd, write, _add(loop, fd, write, future)))
         return await future
     finally:
-        for fd, write in wanted:
-            _drop(loop, fd, write, future)
+        for fd, write, waiting in begun:
+            _drop(loop, fd, write, waiting, future)
         if timer is not None:
             timer.cancel()
 
@@ -102,26 +118,31 @@ def forget(fd: int) -> None:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return
-    table = _waiters.get(loop, {})
+    table = _waiters.get(loop)
     for write in (False, True):
-        waiting = table.pop((fd, write), None)
+        waiting = None if table is None else table.pop((fd, write), None)
         if waiting is not None:
             (loop.remove_writer if write else loop.remove_reader)(fd)
             _wake(waiting, fd)
 
 
 async def in_worker(
-    work: Callable[[CallBack], T], discard: Optional[Callable[[T], object]] = None
+    work: Callable[[Caller], T], discard: Optional[Callable[[T], object]] = None
 ) -> T:
-    """What `work` returns. It runs on a worker, and gets a function that runs another one here.
+    """What `work` returns. It runs on a worker, and gets the caller.
 
     When the task is cancelled, what it then returns is handed to `discard`.
     """
     loop = asyncio.get_running_loop()
     cancelled = False
 
+    def gone() -> bool:
+        # At the interpreter's end a loop that stands still will not go on.
+        ends = not (loop.is_running() or threading.main_thread().is_alive())
+        return cancelled or ends or loop.is_closed()
+
     def call_back(function: Callable[..., Any], *args: Any) -> Any:
-        from concurrent.futures import Future
+        from concurrent.futures import Future, TimeoutError
 
         answer: Future[Any] = Future()
 
@@ -134,7 +155,12 @@ async def in_worker(
                 answer.set_exception(failure)
 
         loop.call_soon_threadsafe(run)  # a loop that was closed raises, and that gives up
-        return answer.result()
+        while True:
+            try:
+                return answer.result(0.2)
+            except TimeoutError:
+                if gone():
+                    raise asyncio.CancelledError from None
 
     finished: asyncio.Future[None] = loop.create_future()
 
@@ -144,7 +170,7 @@ async def in_worker(
         except RuntimeError:
             pass  # the loop was closed meanwhile, nobody waits
 
-    future = _workers.submit(lambda: work(call_back))
+    future = _workers.submit(lambda: work(Caller(call_back, gone)))
     future.add_done_callback(tell)
     try:
         await finished

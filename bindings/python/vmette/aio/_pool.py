@@ -11,6 +11,7 @@ from vmette._enums import ErrorCode
 from vmette._errors import StateError, deadline
 from vmette._options import Machine
 from vmette._results import PoolCounts
+from vmette._workers import Caller
 from vmette.aio import _loop as io
 from vmette.aio._session import Session
 
@@ -58,8 +59,10 @@ class Pool:
         if self._core is not None or self._closed:
             raise StateError("the pool was started already; make another", code=ErrorCode.STATE)
 
-        def create(_: object) -> _core.Pool:
-            return self._machine.resolved(lambda config: _core.Pool.create(config, *self._size))
+        def create(caller: Caller) -> _core.Pool:
+            return self._machine.resolved(
+                lambda config: _core.Pool.create(config, *self._size), caller.gone
+            )
 
         core: _core.Pool = await io.in_worker(create, _core.Pool.close)
         self._core = core

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, AnyStr, Callable, Dict, Generic, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, AnyStr, Callable, Dict, Generic, List, Optional, Set, Tuple, TypeVar
 
 from vmette import _check, _core, _exec
 from vmette._deadline import Deadline
-from vmette._enums import Scope
-from vmette._errors import DeadlineExceeded, Error, SessionEnded, SpawnError, deadline, fresh
+from vmette._enums import ErrorCode, Scope
+from vmette._errors import (
+    DeadlineExceeded,
+    Error,
+    GuestError,
+    SessionEnded,
+    SpawnError,
+    deadline,
+    fresh,
+    in_child,
+)
 from vmette._results import CompletedProcess
 from vmette.aio import _loop as io
 from vmette.aio import _streams as streams
@@ -31,12 +40,15 @@ class _Process:
 
     def __init__(self, core: _core.Process, args: Any) -> None:
         self._core: Optional[_core.Process] = core
+        self._owner = os.getpid()
         self._lost: Optional[Error] = None
         self._returncode: Optional[int] = None
         self.args = args
 
     def _running(self) -> Optional[_core.Process]:
         """The command while it may still run."""
+        if os.getpid() != self._owner:
+            raise in_child("the command")
         if self._core is not None and self._core.ended():
             self._note_end(self._core)
         return self._core if self._returncode is None and self._lost is None else None
@@ -122,11 +134,13 @@ class _Process:
         self._check_lost(core)
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_core", None) is not None and self._running() is not None:
+        if getattr(self, "_core", None) is None or os.getpid() != self._owner:
+            return
+        if self._running() is not None:
             warn(f"{self!r} still runs", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
-        code = self.returncode
+        code = self._returncode if os.getpid() != self._owner else self.returncode
         state = "lost" if self._lost else "running" if code is None else f"returncode={code}"
         return f"<vmette.aio.{type(self).__name__} {self.args!r} {state}>"
 
@@ -159,35 +173,59 @@ class Popen(_Process, Generic[AnyStr]):
         self.stderr = none if fds[2] < 0 else streams.open_reader(fds[2], coding)
         self._unsent: Optional[memoryview] = None  # of communicate()'s input
         self._received = (bytearray(), bytearray())
+        self._before: Optional[List[Any]] = None  # read ahead by the streams
 
     async def communicate(
-        self, input: Optional[AnyStr] = None, timeout: Optional[float] = None
+        self,
+        input: Optional[AnyStr] = None,
+        timeout: Optional[float] = None,
+        *,
+        max_bytes: int = 1 << 30,
     ) -> Tuple[AnyStr, AnyStr]:
         """Writes `input` to stdin, reads both outputs to their ends, waits, and returns what came.
 
         When `timeout` seconds pass first, raises `DeadlineExceeded` with what came until then; the
-        command goes on, and calling this again without input goes on with it and loses nothing.
+        command goes on, and calling this again without input goes on with it and loses nothing. More
+        than `max_bytes` of output kills the command and raises `GuestError`.
         """
         limit = Deadline(timeout)
+        most = _check.integer("max_bytes", max_bytes, 0, 2**62)
         self._unsent = self._to_send(input)
-        if self.stdin is not None and not self._unsent:
-            await streams.close(self.stdin)
-        out, err = self._received
+        await self._begin_pump()
         try:
-            await self._pump(limit)
+            await self._pump(limit, most)
             await self.wait(limit.remaining())
         except DeadlineExceeded:
             error = deadline(f"the command {self.args!r}", timeout)
-            error.stdout, error.stderr = bytes(out), bytes(err)
+            error.stdout, error.stderr = (bytes(some) for some in self._received)
             raise error from None
-        none: Any = None
-        result = (
-            none if self.stdout is None else self._coding.decode(bytes(out)),
-            none if self.stderr is None else self._coding.decode(bytes(err)),
-        )
+        result: Tuple[AnyStr, AnyStr] = self._result()
         for stream in (self.stdout, self.stderr):
             await streams.close(stream)
         return result
+
+    async def _begin_pump(self) -> None:
+        if self.stdin is not None and not self.stdin.closed:
+            await streams.flush(self.stdin)
+            if not self._unsent:
+                await streams.close(self.stdin)
+        if self._before is None:
+            self._before = [
+                None if stream is None or stream.closed else streams.buffered(stream)
+                for stream in (self.stdout, self.stderr)
+            ]
+
+    def _result(self) -> Any:
+        """(stdout, stderr): what had been received before, and what came."""
+        assert self._before is not None
+        return tuple(
+            None if stream is None else text if before is None else before + text
+            for stream, before, text in zip(
+                (self.stdout, self.stderr),
+                self._before,
+                (self._coding.decode(bytes(some)) for some in self._received),
+            )
+        )
 
     def _to_send(self, input: Optional[AnyStr]) -> memoryview:
         if input is None:
@@ -199,7 +237,7 @@ class Popen(_Process, Generic[AnyStr]):
             raise _check.wrong_value("input", input, "goes nowhere; pass stdin=vmette.PIPE")
         return data
 
-    async def _pump(self, limit: Deadline) -> None:
+    async def _pump(self, limit: Deadline, most: int) -> None:
         """Feeds stdin and reads what is open until all of it has ended."""
         reading: Dict[int, bytearray] = {
             stream.fileno(): got
@@ -207,8 +245,6 @@ class Popen(_Process, Generic[AnyStr]):
             if stream is not None and not stream.closed
         }
         writing: List[int] = [self.stdin.fileno()] if self._unsent else []
-        for fd in [*reading, *writing]:
-            os.set_blocking(fd, False)
         while reading or writing:
             ready: Set[int] = await io.any_ready(reading, writing, limit)
             if not ready:
@@ -223,15 +259,26 @@ class Popen(_Process, Generic[AnyStr]):
                 reading[fd].extend(piece)
                 if not piece:
                     del reading[fd]
+            if sum(map(len, self._received)) > most:
+                await self._end()
+                raise GuestError(
+                    f"the command {self.args!r} printed more than {most} bytes; pass max_bytes=, or "
+                    "read its streams",
+                    code=ErrorCode.GUEST,
+                    stage="exec",
+                )
 
     @staticmethod
     def _feed(fd: int, data: memoryview) -> memoryview:
+        streams.pump(fd, True)
         try:
             return data[os.write(fd, data[:_CHUNK]) :]
         except BlockingIOError:
             return data
         except BrokenPipeError:
             return data[:0]  # it does not read the rest
+        finally:
+            streams.pump(fd, False)
 
     async def __aenter__(self) -> Popen[AnyStr]:
         return self
@@ -274,6 +321,7 @@ class Pty(_Process):
         coding = _exec.Coding(False, {})
         self._writer = streams.open_writer(core.take_fd(_STDIN), coding)
         self._reader = streams.open_reader(core.take_fd(_STDOUT), coding)
+        self._unread = b""
 
     def fileno(self) -> int:
         """The descriptor of what it prints, to wait for."""
@@ -281,18 +329,32 @@ class Pty(_Process):
 
     async def read(self, size: int = -1, timeout: Optional[float] = None) -> bytes:
         """At most `size` bytes as soon as there are some, nothing at the end; with -1 all until the
-        end. Raises `DeadlineExceeded` when `timeout` seconds pass without any."""
+        end, or 16 MiB. Raises `DeadlineExceeded` when `timeout` seconds pass before that; what has
+        come is `stdout` of the error, and comes again with the next read."""
         limit = Deadline(timeout)
-        pieces: List[bytes] = []
+        if size == 0:
+            return b""
+        if size > 0 and not self._unread:
+            self._unread = await self._some(size, limit)
+        while size < 0 and len(self._unread) < _exec.CAPTURE_LIMIT:
+            piece = await self._some(_CHUNK, limit)
+            if not piece:
+                break
+            self._unread += piece
+        end = _exec.CAPTURE_LIMIT if size < 0 else size
+        data, self._unread = self._unread[:end], self._unread[end:]
+        return data
+
+    async def _some(self, size: int, limit: Deadline) -> bytes:
         while True:
             if not await io.readable(self.fileno(), limit):
-                raise deadline(f"a read from {self.args!r}", timeout)
-            piece = os.read(self.fileno(), _CHUNK if size < 0 else size)
-            if size >= 0:
-                return piece
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece)
+                error = deadline(f"a read from {self.args!r}", limit.timeout)
+                error.stdout = self._unread
+                raise error
+            try:
+                return os.read(self.fileno(), size)
+            except BlockingIOError:
+                continue  # somebody else was there first
 
     async def write(self, data: bytes) -> None:
         """Types it. b"\\x03" is Ctrl-C, b"\\x04" at the beginning of a line is the end of file."""
@@ -322,16 +384,24 @@ class Pty(_Process):
         await self.close()
 
 
-async def begun(core: _core.Process) -> _core.Process:
-    """The command, once the guest has started it."""
+P = TypeVar("P")
+
+
+async def started(
+    session: _core.Session, described: _core.Exec, wrap: Callable[[_core.Process], P]
+) -> P:
+    """What `wrap` makes of a command, once the guest has started it. Whatever cuts that short kills
+    the command: nobody else would know of it."""
+    core: Optional[_core.Process] = None
     try:
+        core = session.exec(described)
         await io.readable(core.started_fd())
         core.wait_started(0)
+        return wrap(core)
     except BaseException as error:
-        if not isinstance(error, SpawnError):
+        if core is not None and not isinstance(error, SpawnError):
             _kill(core)
         raise
-    return core
 
 
 def _kill(core: _core.Process) -> None:
@@ -350,25 +420,28 @@ async def run(
 ) -> CompletedProcess[Any]:
     """Runs a command to its end. Whatever cuts the wait short kills the command."""
     coding = _exec.Coding(text, options)
+    check = _check.flag("check", options.get("check", False))
     timeout = options.get("timeout")
     core = session.exec(_exec.to_run(command, coding, options))
     try:
-        limit = Deadline(None if timeout is None else timeout + _KILL_PATIENCE)
-        while not await io.readable(core.complete_fd(), limit):
-            if not paused():
-                break  # the guest does not say that it has killed it
-            limit = Deadline(_KILL_PATIENCE)
-        core.wait(0)
+        limit = Deadline(None if timeout is None else min(timeout + _KILL_PATIENCE, 1e9))
+        confirmed = await io.readable(core.complete_fd(), limit)
+        while not confirmed and paused():
+            confirmed = await io.readable(core.complete_fd(), Deadline(_KILL_PATIENCE))
+        if confirmed:
+            core.wait(0)
+        else:
+            _kill(core)  # the guest does not say that it has killed it
     except BaseException:
         _kill(core)
         raise
     stdout, stderr, truncated = _exec.captured(core, coding, options)
-    if core.ending()[3]:
+    if not confirmed or core.ending()[3]:
         late = deadline(f"the command {command!r}", timeout)
         late.stdout, late.stderr = stdout, stderr
         raise late
     done = _exec.completed(core, command, stdout, stderr, truncated)
-    if _check.flag("check", options.get("check", False)):
+    if check:
         done.check_returncode()
     return done
 

@@ -32,6 +32,10 @@ async def run(
 async def run(
     command: Command, *, text: Literal[False] = ..., **options: Unpack[RunAllOptions]
 ) -> CompletedProcess[bytes]: ...
+@overload
+async def run(
+    command: Command, *, text: bool, **options: Unpack[RunAllOptions]
+) -> CompletedProcess[Any]: ...
 async def run(command: Command, *, text: bool = False, **options: Any) -> Any:
     """Boots a machine, runs a command in it, and ends it. Takes the options of `Session.run()` and
     those of `Session`.
@@ -44,7 +48,7 @@ async def run(command: Command, *, text: bool = False, **options: Any) -> Any:
     if text is False and isinstance(of_command.get("input"), str):
         raise _check.wrong_type("input", "bytes (or pass text=True)", of_command["input"])
     async with Session(**options) as vm:
-        return await vm.run(command, text=text, **of_command)  # type: ignore[call-overload]
+        return await vm.run(command, text=text, **of_command)
 
 
 async def run_in_terminal(
@@ -54,7 +58,7 @@ async def run_in_terminal(
     returns its exit code: 128+n for signal n, 124 after a timeout.
 
     Uses stdin, stdout and stderr of the process, and its signals until it returns; one call at a
-    time. `quiet` keeps it from printing a banner. With `build_snapshot` the machine is saved there
+    time. A cancellation stops it. `quiet` keeps it from printing a banner. With `build_snapshot` the machine is saved there
     when the command has ended with 0.
 
     >>> await vmette.aio.run_in_terminal(command="exit 3", quiet=True)
@@ -63,7 +67,11 @@ async def run_in_terminal(
     machine = Machine(options, "run_in_terminal")
     if build_snapshot is not None:
         machine.core.set_build_snapshot(_check.text("build_snapshot", build_snapshot))
-    done = await io.in_worker(lambda _: machine.resolved(_core.run))
+    try:
+        done = await io.in_worker(lambda caller: machine.resolved(_core.run, caller.gone))
+    except BaseException:
+        _core.run_stop()
+        raise
     return done[0]
 
 
@@ -73,7 +81,7 @@ async def validate(**options: Unpack[SessionOptions]) -> None:
     >>> await vmette.aio.validate(vcpus=2, shares={"work": "."})
     """
     machine = Machine(options, "validate")
-    await io.in_worker(lambda _: machine.resolved(_core.Config.validate))
+    await io.in_worker(lambda caller: machine.resolved(_core.Config.validate, caller.gone))
 
 
 async def resolve_rootfs(spec: Text, **options: Unpack[Options]) -> RootfsArtifact:
@@ -85,7 +93,7 @@ async def resolve_rootfs(spec: Text, **options: Unpack[Options]) -> RootfsArtifa
     machine = Machine(options, "resolve_rootfs")
     wanted = _check.text("spec", spec)
     made = await io.in_worker(
-        lambda _: machine.resolved(lambda config: config.resolve_rootfs(wanted))
+        lambda caller: machine.resolved(lambda config: config.resolve_rootfs(wanted), caller.gone)
     )
     return RootfsArtifact.of(made)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import (
     TYPE_CHECKING,
@@ -18,12 +19,12 @@ from typing import (
 from vmette import _alive, _check, _core, _exec
 from vmette._deadline import Deadline
 from vmette._enums import End, ErrorCode, State
-from vmette._errors import SessionEnded, StateError, deadline
+from vmette._errors import SessionEnded, StateError, deadline, in_child
 from vmette._options import Machine
 from vmette._results import CompletedProcess, Ending, SessionOutput, Stats, TimelineEntry
 from vmette.aio import _loop as io
 from vmette.aio._files import Files
-from vmette.aio._process import Popen, Pty, begun, run
+from vmette.aio._process import Popen, Pty, run, started
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -58,6 +59,7 @@ class Session:
     def __init__(self, **options: Unpack[SessionOptions]) -> None:
         self._machine = Machine(options, "Session")
         self._core: Optional[_core.Session] = None
+        self._owner = os.getpid()
         self._begun = False
         self._last: Optional[_Remains] = None
 
@@ -78,7 +80,9 @@ class Session:
                 "the session was started already; make another one", code=ErrorCode.STATE
             )
         self._begun = True
-        self._core = core = await io.in_worker(lambda _: machine.resolved(_launched), _end_of)
+        self._core = core = await io.in_worker(
+            lambda caller: machine.resolved(_launched, caller.gone), _end_of
+        )
         try:
             await io.readable(core.ready_fd())
             core.wait_ready(0)
@@ -89,6 +93,8 @@ class Session:
 
     def _running(self) -> _core.Session:
         """The machine, for calls that need one."""
+        if os.getpid() != self._owner:
+            raise in_child("the session")
         core = self._core
         if core is not None:
             return core
@@ -117,6 +123,10 @@ class Session:
     async def run(
         self, command: Command, *, text: Literal[False] = ..., **options: Unpack[RunOptions]
     ) -> CompletedProcess[bytes]: ...
+    @overload
+    async def run(
+        self, command: Command, *, text: bool, **options: Unpack[RunOptions]
+    ) -> CompletedProcess[Any]: ...
     async def run(self, command: Command, *, text: bool = False, **options: Any) -> Any:
         """Runs a command to its end, like `subprocess.run()`: a line for /bin/sh, or an argument
         vector. Its options are those of `RunOptions`.
@@ -141,6 +151,10 @@ class Session:
     async def popen(
         self, command: Command, *, text: Literal[False] = ..., **options: Unpack[PopenOptions]
     ) -> Popen[bytes]: ...
+    @overload
+    async def popen(
+        self, command: Command, *, text: bool, **options: Unpack[PopenOptions]
+    ) -> Popen[Any]: ...
     async def popen(self, command: Command, *, text: bool = False, **options: Any) -> Any:
         """Starts a command and leaves it running, like `subprocess.Popen`. Its options are those of
         `PopenOptions`.
@@ -153,8 +167,10 @@ class Session:
         two
         """
         coding = _exec.Coding(text, options)
-        core = self._running().exec(_exec.to_popen(command, options))
-        return Popen(await begun(core), command, coding)
+        described = _exec.to_popen(command, options)
+        return await started(
+            self._running(), described, lambda core: Popen[Any](core, command, coding)
+        )
 
     async def pty(self, command: Command = "exec sh -l", **options: Unpack[PtyOptions]) -> Pty:
         """Starts a command on a terminal of its own, a shell by default. Its options are those of
@@ -165,8 +181,8 @@ class Session:
         ...         await pty.read()
         b'vt100\\r\\n'
         """
-        core = self._running().exec(_exec.to_pty(command, options))
-        return Pty(await begun(core), command)
+        described = _exec.to_pty(command, options)
+        return await started(self._running(), described, lambda core: Pty(core, command))
 
     # ---- Life ----
 
@@ -183,8 +199,8 @@ class Session:
     async def wait(self, timeout: Optional[float] = None) -> None:
         """Waits until the machine has ended, by its own command, its timeout or somebody's wish."""
         core = self._core
-        if core is None and self._last is None:
-            self._running()
+        if self._last is None:
+            core = self._running()
         if core is not None and not await io.readable(core.end_fd(), Deadline(timeout)):
             raise deadline("the session", timeout)
 
@@ -192,14 +208,16 @@ class Session:
         """Ends the machine in an orderly way: commands get SIGTERM and, `grace` seconds later,
         SIGKILL; file systems are flushed. Nothing of it is left when this returns."""
         patience = _check.milliseconds("grace", grace)
-        if self._core is not None:
-            self._core.request_stop(patience)
+        core = self._core
+        if core is not None:
+            core.request_stop(patience)
         await self._ended(grace + _END_PATIENCE)
 
     async def kill(self) -> None:
         """Ends the machine at once, like a power cut. Nothing of it is left when this returns."""
-        if self._core is not None:
-            self._core.request_kill()
+        core = self._core
+        if core is not None:
+            core.request_kill()
         await self._ended(_END_PATIENCE)
 
     async def close(self) -> None:
@@ -240,13 +258,15 @@ class Session:
     @property
     def state(self) -> State:
         """Where it is in its life."""
-        if self._core is not None:
-            return State(self._core.state())
+        core = self._core
+        if core is not None:
+            return State(core.state())
         return State.CREATED if self._last is None else State.ENDED
 
     def _ending(self) -> Ending:
-        if self._core is not None:
-            return Ending(*_end_and(self._core))
+        core = self._core
+        if core is not None:
+            return Ending(*_end_and(core))
         return Ending(End.NONE, -1, "") if self._last is None else self._last.ending
 
     @property
@@ -274,26 +294,30 @@ class Session:
         ...     [entry.name for entry in vm.timeline if entry.name == "agent hello"]
         ['agent hello']
         """
-        if self._core is not None:
-            return list(_timeline(self._core))
+        core = self._core
+        if core is not None:
+            return list(_timeline(core))
         return [] if self._last is None else list(self._last.timeline)
 
     @property
     def cmdline(self) -> str:
         """The kernel's full command line, empty before the machine exists."""
-        if self._core is not None:
-            return self._core.cmdline()
+        core = self._core
+        if core is not None:
+            return core.cmdline()
         return "" if self._last is None else self._last.cmdline
 
     @property
     def vsock_port(self) -> Optional[int]:
         """The host's vsock port, None when there is none."""
-        return None if self._core is None else self._core.vsock_port() or None
+        core = self._core
+        return None if core is None else core.vsock_port() or None
 
     def console_tail(self) -> str:
         """The last 64 KiB that the guest printed on its console."""
-        if self._core is not None:
-            data = self._core.console()
+        core = self._core
+        if core is not None:
+            data = core.console()
         else:
             data = b"" if self._last is None else self._last.console
         return data.decode("utf-8", "replace")
@@ -306,7 +330,9 @@ class Session:
 
     async def stats(self, *, timeout: Optional[float] = None) -> Stats:
         """How the guest is doing: memory, load, processes, disk."""
-        raw = await self.files._answer(self._running().begin_stats(), "the guest's stats", timeout)
+        raw = await self.files._answer(
+            self._running().begin_stats, what="the guest's stats", timeout=timeout
+        )
         return Stats(raw[0] / 1e6, *raw[1:])
 
     # ---- Copies ----
@@ -338,7 +364,7 @@ class Session:
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         core = getattr(self, "_core", None)
-        if core is not None and core.ending()[0] == End.NONE.value:
+        if core is not None and os.getpid() == self._owner and core.ending()[0] == End.NONE.value:
             warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:

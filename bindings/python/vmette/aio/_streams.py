@@ -7,12 +7,15 @@ import os
 import warnings
 from typing import Any, AnyStr, AsyncIterator, Callable, Generic, List, Optional
 
+from vmette import _check
 from vmette._exec import Coding
 from vmette.aio import _loop
 
 __all__ = ["Reader", "Writer"]
 
 _CHUNK = 1 << 18
+# Of a line that comes in one piece: the guest may print one without an end.
+LONGEST_LINE = 16 << 20
 
 
 class _Stream:
@@ -70,61 +73,79 @@ class Reader(_Stream, Generic[AnyStr]):
 
             self._decoder = io.IncrementalNewlineDecoder(incremental, translate=True)
         self._buffer: Any = self._empty
+        self._at = 0  # what of it was taken
         self._ended = False
 
-    async def _fill(self) -> Any:
-        """The next piece, empty at the end."""
+    async def _fill(self) -> None:
+        """Puts the next piece into the buffer, which is empty; nothing at the end.
+
+        Waits even where there is something: who prints for ever must not keep the loop for himself.
+        """
         while not self._ended:
+            await _loop.readable(self.fileno())
             try:
                 data = os.read(self.fileno(), _CHUNK)
             except BlockingIOError:
-                await _loop.readable(self.fileno())
                 continue
             self._ended = not data
-            piece = data if self._decoder is None else self._decoder.decode(data, not data)
-            if piece:
-                return piece
-        return self._empty
+            self._buffer = data if self._decoder is None else self._decoder.decode(data, not data)
+            self._at = 0
+            if self._buffer:
+                return
+
+    def _take(self, size: int) -> Any:
+        data = self._buffer[self._at : self._at + size]
+        self._at += len(data)
+        if self._at == len(self._buffer):
+            self._buffer, self._at = self._empty, 0
+        return data
+
+    def _put_back(self, pieces: List[Any]) -> None:
+        self._buffer = self._empty.join([*pieces, self._buffer[self._at :]])
+        self._at = 0
+
+    async def _more(self) -> bool:
+        if not self._buffer:
+            await self._fill()
+        return bool(self._buffer)
+
+    def buffered(self) -> AnyStr:
+        """What was received and not yet read; it counts as read then."""
+        return self._take(len(self._buffer))  # type: ignore[no-any-return]
 
     async def read(self, size: int = -1) -> AnyStr:
         """At most `size` bytes or characters, as soon as there are some; all of them for -1."""
-        if size < 0:
-            pieces: List[Any] = [self._buffer]
-            self._buffer = self._empty
-            try:
-                while True:
-                    piece = await self._fill()
-                    if not piece:
-                        return self._empty.join(pieces)  # type: ignore[no-any-return]
-                    pieces.append(piece)
-            except BaseException:
-                self._buffer = self._empty.join(pieces)  # a cancelled read loses nothing
-                raise
-        if not self._buffer and size:
-            self._buffer = await self._fill()
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
-        return data  # type: ignore[no-any-return]
+        if size >= 0:
+            if size:
+                await self._more()
+            return self._take(size)  # type: ignore[no-any-return]
+        pieces: List[Any] = []
+        try:
+            while await self._more():
+                pieces.append(self.buffered())
+        except BaseException:
+            self._put_back(pieces)  # a cancelled read loses nothing
+            raise
+        return self._empty.join(pieces)  # type: ignore[no-any-return]
 
-    async def readline(self) -> AnyStr:
-        """The next line with its end; at the end of the stream what is left, or nothing."""
+    async def readline(self, limit: int = LONGEST_LINE) -> AnyStr:
+        """The next line with its end; at the end of the stream what is left, or nothing. A line of
+        more than `limit` bytes or characters comes in pieces of that size."""
         newline: Any = b"\n" if isinstance(self._empty, bytes) else "\n"
         pieces: List[Any] = []
-        piece = self._buffer
-        while True:
-            end = piece.find(newline) + 1
-            if end:
-                pieces.append(piece[:end])
-                self._buffer = piece[end:]
-                return self._empty.join(pieces)  # type: ignore[no-any-return]
-            pieces.append(piece)
-            self._buffer = self._empty
-            try:
-                piece = await self._fill()
-            except BaseException:
-                self._buffer = self._empty.join(pieces)  # a cancelled read loses nothing
-                raise
-            if not piece:
-                return self._empty.join(pieces)  # type: ignore[no-any-return]
+        left = _check.integer("limit", limit, 1, 2**62)
+        try:
+            while left and await self._more():
+                end = self._buffer.find(newline, self._at) + 1
+                piece = self._take(min(left, (end or len(self._buffer)) - self._at))
+                pieces.append(piece)
+                left -= len(piece)
+                if piece.endswith(newline):
+                    break
+        except BaseException:
+            self._put_back(pieces)
+            raise
+        return self._empty.join(pieces)  # type: ignore[no-any-return]
 
     def __aiter__(self) -> AsyncIterator[AnyStr]:
         return self._lines()
@@ -161,10 +182,11 @@ class Writer(_Stream, Generic[AnyStr]):
         """Writes all of it; waits while the command does not read. BrokenPipeError when it is gone."""
         view = memoryview(self._coding.encode("data", data)).cast("B")
         while view:
+            await _loop.any_ready((), (self.fileno(),))
             try:
                 view = view[os.write(self.fileno(), view[:_CHUNK]) :]
             except BlockingIOError:
-                await _loop.any_ready((), (self.fileno(),))
+                continue
 
     async def flush(self) -> None:
         """Does nothing: what was written is on its way."""
@@ -187,6 +209,20 @@ def open_reader(fd: int, coding: Coding) -> Any:
 def open_writer(fd: int, coding: Coding) -> Any:
     """A writer, which owns `fd`."""
     return Writer(fd, coding)
+
+
+def buffered(stream: Any) -> Any:
+    """What a reader has received and nobody has read."""
+    return stream.buffered()
+
+
+async def flush(stream: Any) -> None:
+    """Sends what was written before."""
+    await stream.flush()
+
+
+def pump(fd: int, on: bool) -> None:
+    """Whether writing to `fd` must not block: it never does."""
 
 
 async def close(stream: Optional[Any]) -> None:
