@@ -136,6 +136,8 @@ class Coding:
 
     def encode(self, name: str, value: Any) -> Any:
         if self.encoding is None:
+            if isinstance(value, str):
+                raise _check.wrong_type(name, "bytes (or pass text=True)", value)
             return _check.data(name, value)
         if not isinstance(value, str):
             raise _check.wrong_type(name, "str, as text=True says", value)
