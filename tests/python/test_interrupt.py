@@ -81,7 +81,7 @@ def test_a_read_is_interrupted(warm, tmp_path):
         with vm.popen("sleep 2222 & read line; kill $!; echo $line", stdin=vmette.PIPE) as proc:
             def call():
                 proc.stdout.read(10)
-            interrupted(call, where=())
+            interrupted(call, where=("_streams.py",))
             proc.stdin.write(b"goes on\\n")
             proc.stdin.close()
             assert proc.stdout.read() == b"goes on\\n"
