@@ -14,7 +14,7 @@ void raise(const Error& error) {
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(raised.ptr())), raised.ptr());
 }
 
-void translate(std::exception_ptr thrown) {
+void translate(std::exception_ptr thrown) {  // NOLINT: by value, as pybind11 calls it
   try {
     if (thrown) std::rethrow_exception(thrown);
   } catch (const Failure& failure) {
@@ -26,7 +26,7 @@ void translate(std::exception_ptr thrown) {
 
 // Only an error of the library's own has a code and an errno that mean something here.
 Error to_error(py::error_already_set& raised) {
-  const py::object exception = raised.value();
+  const py::object& exception = raised.value();
   const std::string kind = Py_TYPE(exception.ptr())->tp_name;
   try {
     const std::string message = py::str(exception);
