@@ -43,7 +43,7 @@ PYBIND11_MODULE(_core, module) {
 }
 #undef PyInit__core
 
-extern "C" PYBIND11_EXPORT PyObject* PyInit__core();  // NOLINT
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core();   // NOLINT
 extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {  // NOLINT: Python's name for it
   if (vmette::python::is_main_interpreter()) return vmette_python_init();
   PyErr_SetString(PyExc_ImportError, vmette::python::kRefusal);
