@@ -101,10 +101,11 @@ Cgroup Cgroups::make() {
   const std::string name = std::to_string(group.number);
   if (mkdirat(parent_.get(), name.c_str(), 0755) != 0) return group;
   group.directory.reset(openat(parent_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!group.valid()) return group;
   group.processes.reset(openat(group.directory.get(), "cgroup.procs", O_RDONLY | O_CLOEXEC));
   group.events.reset(openat(group.directory.get(), "memory.events", O_RDONLY | O_CLOEXEC));
   // By its name alone: the agent's own root need not have a /proc to name a descriptor with.
-  if (changes_ && group.valid() && fchdir(parent_.get()) == 0) {
+  if (changes_ && fchdir(parent_.get()) == 0) {
     group.watch =
         inotify_add_watch(changes_.get(), name.c_str(), IN_MODIFY | IN_ATTRIB | IN_CREATE);
     if (chdir("/") != 0) die("cannot go back to /");

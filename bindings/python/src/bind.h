@@ -75,6 +75,18 @@ class Locked {
   PyGILState_STATE state_{};
 };
 
+// Calls what is written in Python. Who is caught in there by the interpreter's end stays in there.
+inline py::object call(py::handle function, const py::tuple& arguments) {
+  PyObject* made = nullptr;
+  try {
+    made = PyObject_CallObject(function.ptr(), arguments.ptr());
+  } catch (...) {
+    stay();
+  }
+  if (made == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(made);
+}
+
 // Runs what may wait, or takes the library's locks, without the interpreter's lock.
 template <class Body>
 auto unlocked(Body body) {

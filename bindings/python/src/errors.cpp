@@ -7,10 +7,13 @@ namespace {
 
 // vmette._errors decides which exception it becomes.
 void raise(const Error& error) {
-  const py::object make = py::module_::import("vmette._errors").attr("from_core");
+  // Never freed; imported once, since an import runs Python.
+  static PyObject* const make =
+      py::object(py::module_::import("vmette._errors").attr("from_core")).release().ptr();
   const py::object raised =
-      make(static_cast<int>(error.code()), to_str(error.message()), to_str(error.stage()),
-           error.errno_value(), to_bytes(error.console()), error.elapsed().count());
+      call(make, py::make_tuple(static_cast<int>(error.code()), to_str(error.message()),
+                                to_str(error.stage()), error.errno_value(),
+                                to_bytes(error.console()), error.elapsed().count()));
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(raised.ptr())), raised.ptr());
 }
 

@@ -140,7 +140,7 @@ CopyOptions copy_options(std::uint32_t bits, std::uint64_t most_bytes, std::int6
     options.progress = [heard = heard.ptr()](std::string_view path, std::uint64_t done,
                                              std::uint64_t /*total*/) -> bool {
       const Locked here;
-      return py::bool_(py::handle(heard)(to_bytes(path), done));
+      return py::bool_(call(heard, py::make_tuple(to_bytes(path), done)));
     };
   return options;
 }

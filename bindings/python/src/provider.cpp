@@ -85,7 +85,7 @@ class PythonProvider : public Provider {
     const Locked here;
     std::string failure;
     try {
-      return py::bool_(object_.get().attr("matches")(to_bytes(spec)));
+      return py::bool_(call(object_.get().attr("matches"), py::make_tuple(to_bytes(spec))));
     } catch (py::error_already_set& raised) {
       failure = to_error(raised).message();
     }
@@ -96,8 +96,9 @@ class PythonProvider : public Provider {
                                                ProviderContext& context) override {
     const Locked here;
     try {
-      const py::object made = object_.get().attr("provide")(
-          to_bytes(spec), py::cast(&context, py::return_value_policy::reference));
+      const py::object made = call(
+          object_.get().attr("provide"),
+          py::make_tuple(to_bytes(spec), py::cast(&context, py::return_value_policy::reference)));
       return copy_of(made.cast<const RootfsArtifact&>());
     } catch (py::error_already_set& raised) {
       return to_error(raised);
@@ -121,7 +122,7 @@ void set_progress(Config& config, const py::object& heard) {
   config.set_progress(
       [kept = Kept(heard)](std::string_view step, std::uint64_t done, std::uint64_t total) -> bool {
         const Locked here;
-        return py::bool_(kept.get()(to_str(step), done, total));
+        return py::bool_(call(kept.get(), py::make_tuple(to_str(step), done, total)));
       });
 }
 
