@@ -112,6 +112,9 @@ TEST_CASE("Killing a command that has ended kills what still holds its streams")
   vmette::Process process = start(machine(), Exec("setsid sleep 7777 & echo up"));
   REQUIRE(process.wait(kLong));
   CHECK(process.exit_code() == 0);
+  // It may not have become one when its parent has ended.
+  for (int i = 0; i < 100 && sleepers() != "1\n"; ++i) {
+  }
   CHECK(sleepers() == "1\n");
   REQUIRE(process.kill());
   for (int i = 0; i < 100 && sleepers() != "0\n"; ++i) {
