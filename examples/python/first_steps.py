@@ -18,9 +18,9 @@ print(vmette.run("uname -s", text=True).stdout, end="")
 # %%
 folder = tempfile.TemporaryDirectory()
 Path(folder.name, "names.txt").write_text("charles\nada\n")
-vm = vmette.Session(mem_mib=256, shares={"work": folder.name}, env={"LANG": "C"}).start()
+vm = vmette.Session(mem_mib=256, shares={"data": folder.name}, env={"LANG": "C"}).start()
 
-done = vm.run("sort names.txt | tee sorted.txt", cwd="/mnt/work", text=True)
+done = vm.run("sort names.txt | tee sorted.txt", cwd="/mnt/data", text=True)
 print(done.returncode, done.stdout.split())
 print(Path(folder.name, "sorted.txt").read_text().split())
 

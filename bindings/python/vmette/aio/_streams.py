@@ -110,7 +110,7 @@ class Reader(_Stream, Generic[AnyStr]):
         return bool(self._buffer)
 
     def buffered(self) -> AnyStr:
-        """What was received and not yet read; it counts as read then."""
+        """What was received and nobody has read; it counts as read then."""
         return self._take(len(self._buffer))  # type: ignore[no-any-return]
 
     async def read(self, size: int = -1) -> AnyStr:
