@@ -7,6 +7,12 @@ import footprint
 import pytest
 import vmette
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    path = tmp_path_factory.mktemp("snapshots") / "warm"
+    return vmette.Snapshot.build(path, mem_mib=128).path
+
+
 BEGIN = """
     import asyncio, gc, os, sys, threading
     import vmette
@@ -47,6 +53,45 @@ def test_an_interpreter_that_ends_takes_its_machines_with_it(end, code):
         assert err.count("Traceback") == 1 and "KeyError: 'mine'" in err
     else:
         assert err == ""
+
+
+BUSY = """
+    import sys, threading, vmette
+    options = {"resume_snapshot": sys.argv[1]}
+    vm = vmette.Session(**options).start()
+    begun = threading.Barrier(4)
+
+    def heard(*_):
+        vm.stats()
+
+    def again():
+        begun.wait()
+        while True:
+            try:
+                CALL
+            except vmette.Error:
+                pass
+
+    for _ in range(3):
+        threading.Thread(target=again, daemon=True).start()
+    begun.wait()
+    vm.run("true")
+"""
+
+CALLS = {
+    "stats": "vm.stats()",
+    "run": "vm.run('true')",
+    "put": "vm.files.put('/usr/include', '/tmp/include')",
+    "heard": "vm.files.put('/etc', '/tmp/etc', on_progress=heard)",
+    "start": "vmette.Session(**options).start().close()",
+    "refused": "vmette.Session(vcpus=2**40)",
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
+def test_an_interpreter_that_ends_halts_the_threads_that_are_in_a_call(warm, call):
+    for _ in range(3):
+        assert child.run(BUSY.replace("CALL", call), warm) == (0, "", "")
 
 
 ASYNC = """
@@ -119,12 +164,6 @@ DROP = """
     sys.stdin.readline()
     print(len(os.listdir("/proc/self/fd")) - fds, len(os.listdir("/proc/self/task")) - tasks)
 """
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    path = tmp_path_factory.mktemp("snapshots") / "warm"
-    return vmette.Snapshot.build(path, mem_mib=128).path
 
 
 def test_sessions_that_are_dropped_end_without_noise(warm):

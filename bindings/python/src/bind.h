@@ -18,18 +18,16 @@ namespace vmette::python {
 
 namespace py = pybind11;
 
-// A library's error on its way to Python, see raise().
-struct Failure {
-  Error error;
-};
+// Throws a library's error as the exception of Python that it is. With the interpreter's lock.
+[[noreturn]] void fail(const Error& error);
 
 inline void check(const result<void>& done) {
-  if (!done) throw Failure{done.error()};
+  if (!done) fail(done.error());
 }
 
 template <class T>
 T value(result<T>&& made) {
-  if (!made) throw Failure{made.error()};
+  if (!made) fail(made.error());
   return std::move(made).value();
 }
 

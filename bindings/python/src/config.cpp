@@ -20,7 +20,7 @@ template <class Self, class... Args>
 auto setter(Self& (Self::*set)(Args...) noexcept) {
   return [set](Self& self, std::decay_t<Args>... args) {
     (self.*set)(args...);
-    if (self.error() != nullptr) throw Failure{*self.error()};
+    if (self.error() != nullptr) fail(*self.error());
   };
 }
 
@@ -29,7 +29,7 @@ template <class Self, class Set>
 auto checked(Set set) {
   return [set](Self& self, const MaybeString& string) {
     set(self, text(string));
-    if (self.error() != nullptr) throw Failure{*self.error()};
+    if (self.error() != nullptr) fail(*self.error());
   };
 }
 
@@ -42,12 +42,12 @@ template <class Self, class Enum>
 auto enum_setter(Self& (Self::*set)(Enum) noexcept) {
   return [set](Self& self, int number) {
     (self.*set)(static_cast<Enum>(number));
-    if (self.error() != nullptr) throw Failure{*self.error()};
+    if (self.error() != nullptr) fail(*self.error());
   };
 }
 
 void ensure(const Config& config) {
-  if (config.error() != nullptr) throw Failure{*config.error()};
+  if (config.error() != nullptr) fail(*config.error());
 }
 
 using ConfigClass = py::class_<Config, Owner<Config>>;

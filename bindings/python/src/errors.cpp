@@ -1,12 +1,9 @@
-#include <exception>
-
 #include "bind.h"
 
 namespace vmette::python {
-namespace {
-
-// vmette._errors decides which exception it becomes.
-void raise(const Error& error) {
+// vmette._errors decides which exception it becomes. Made here and not by a translator of
+// pybind11's: that is called while an exception is handled, where call() cannot hold a thread back.
+void fail(const Error& error) {
   // Never freed; imported once, since an import runs Python.
   static PyObject* const make =
       py::object(py::module_::import("vmette._errors").attr("from_core")).release().ptr();
@@ -15,17 +12,8 @@ void raise(const Error& error) {
                                 to_str(error.stage()), error.errno_value(),
                                 to_bytes(error.console()), error.elapsed().count()));
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(raised.ptr())), raised.ptr());
+  throw py::error_already_set();
 }
-
-void translate(std::exception_ptr thrown) {  // NOLINT: by value, as pybind11 calls it
-  try {
-    if (thrown) std::rethrow_exception(thrown);
-  } catch (const Failure& failure) {
-    raise(failure.error);
-  }
-}
-
-}  // namespace
 
 // Only an error of the library's own has a code and an errno that mean something here.
 Error to_error(py::error_already_set& raised) {
@@ -42,7 +30,6 @@ Error to_error(py::error_already_set& raised) {
 }
 
 void bind_errors(py::module_& module) {
-  py::register_exception_translator(translate);
   module.def("code_name", [](int code) { return vmette::code_name(static_cast<ErrorCode>(code)); });
 }
 

@@ -3,8 +3,8 @@
 namespace vmette::python {
 namespace {
 
-// The module keeps one set of types and one exception translator for the process, and the library
-// calls back into whichever interpreter it finds: a second one in the process is refused.
+// The module keeps one set of types for the process, and the library calls back into whichever
+// interpreter it finds: a second one in the process is refused.
 constexpr const char* kRefusal =
     "vmette works in the main interpreter only, and this is a subinterpreter; import it there, or "
     "in another process";

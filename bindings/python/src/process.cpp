@@ -8,7 +8,7 @@ namespace vmette::python {
 namespace {
 
 void ensure(const Exec& exec) {
-  if (exec.error() != nullptr) throw Failure{*exec.error()};
+  if (exec.error() != nullptr) fail(*exec.error());
 }
 
 template <class... Args>

@@ -128,7 +128,7 @@ void set_progress(Config& config, const py::object& heard) {
 
 void set_artifact(Config& config, const RootfsArtifact& artifact, bool read_only) {
   config.set_rootfs_artifact(artifact, read_only);
-  if (config.error() != nullptr) throw Failure{*config.error()};
+  if (config.error() != nullptr) fail(*config.error());
 }
 
 std::unique_ptr<RootfsArtifact> new_artifact(const std::string& path,
@@ -139,7 +139,7 @@ std::unique_ptr<RootfsArtifact> new_artifact(const std::string& path,
   if (fstype) artifact->set_fstype(*fstype);
   for (const auto& [key, text] : image_env)
     artifact->add_image_env(key.cast<std::string>(), text.cast<std::string>());
-  if (artifact->error() != nullptr) throw Failure{*artifact->error()};
+  if (artifact->error() != nullptr) fail(*artifact->error());
   return artifact;
 }
 
@@ -183,7 +183,7 @@ void bind_provider(py::module_& module) {
       .def("add_provider",
            [](Config& self, py::object object) {
              self.add_provider(std::make_unique<PythonProvider>(std::move(object)));
-             if (self.error() != nullptr) throw Failure{*self.error()};
+             if (self.error() != nullptr) fail(*self.error());
            })
       .def("set_progress", &set_progress)
       .def("set_rootfs_artifact", &set_artifact)
