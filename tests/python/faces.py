@@ -1,6 +1,6 @@
 """Both faces of the module through one that blocks, so that a test is written once.
 
-What vmette.aio returns is wrapped: a call that gives an awaitable runs on the loop until it is done,
+What vmette.aio returns is wrapped: a call that gives an awaitable runs on the loop to its end,
 `async with` and `async for` become those of the test.
 """
 

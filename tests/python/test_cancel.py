@@ -19,8 +19,8 @@ MOST_STEPS = 60
 
 @types.coroutine
 def cancelled_at(coroutine, step, late):
-    """Runs the coroutine, and cancels the running task at its await number `step`: when it begins to
-    wait, or with `late` when what it waits for is there already."""
+    """Runs the coroutine, and cancels the running task at its await number `step`: when it begins
+    to wait, or with `late` when what it waits for is there already."""
     task, awaits = asyncio.current_task(), 0
     send, value = coroutine.send, None
     while True:

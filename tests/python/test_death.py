@@ -270,7 +270,8 @@ def test_many_commands_on_a_loop_need_no_thread_each(warm, kind, nothing_left):
         async with await snapshot.resume() as vm:
             await vm.run("true")
             before = len(footprint.threads())
-            tasks = [asyncio.ensure_future(vm.run("read x; cat", input=b"1\n2\n")) for _ in range(40)]
+            line, data = "read x; cat", b"1\n2\n"
+            tasks = [asyncio.ensure_future(vm.run(line, input=data)) for _ in range(40)]
             seen = set()
             while not all(task.done() for task in tasks):
                 seen.add(len(footprint.threads()))

@@ -1,4 +1,4 @@
-"""No face of the library lags behind another: vmette and vmette.aio, and what both make of vmette.h."""
+"""No face of the library lags behind: vmette, vmette.aio, and what both make of vmette.h."""
 
 import enum
 import importlib

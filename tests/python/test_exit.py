@@ -247,7 +247,7 @@ def test_what_was_closed_is_not_warned_of(warm):
 
 
 def test_a_thousand_that_fail_to_start_leave_nothing(tmp_path):
-    """Every kind of failing start: no helper, one that ends at once, one that says nothing of use."""
+    """Of every kind: no helper, one that ends at once, one that says nothing of use."""
     code = """
         import asyncio, gc, os, sys, vmette, vmette.aio as aio
         helpers = ["/nowhere", "/bin/false", "/bin/echo"]
@@ -287,11 +287,12 @@ def test_a_ring_of_references_is_collected(warm):
             name = "mine"
             def matches(self, spec): return False
         mine = Mine()
-        vm = vmette.Session(resume_snapshot=sys.argv[1], on_progress=lambda *_: vm, providers=[mine])
+        options = {"resume_snapshot": sys.argv[1], "providers": [mine]}
+        vm = vmette.Session(on_progress=lambda *_: vm, **options)
         mine.vm = vm
         vm.start()
         gone = weakref.ref(vm), weakref.ref(mine)
-        del vm, mine
+        del vm, mine, options
         gc.collect()
         print([one() for one in gone])
         """
@@ -301,8 +302,9 @@ def test_a_ring_of_references_is_collected(warm):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_terminal_program_that_is_signalled_leaves_nothing(number):
     code = """
-        import vmette
-        raise SystemExit(vmette.run_in_terminal(command="echo ready; sleep 1000", mem_mib=256, quiet=True))
+        import sys, vmette
+        options = {"mem_mib": 256, "quiet": True}
+        sys.exit(vmette.run_in_terminal(command="echo ready; sleep 1000", **options))
         """
     with child.running(code) as one:
         assert one.says().strip() == "ready"

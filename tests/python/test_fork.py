@@ -1,5 +1,5 @@
-"""Processes that fork after `import vmette`: the child starts anew, and leaves the parent's machines
-alone."""
+"""Processes that fork after `import vmette`: the child starts anew, and leaves the machines of its
+parent alone."""
 
 import child
 import pytest

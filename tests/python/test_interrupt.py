@@ -90,7 +90,8 @@ def test_a_read_is_interrupted(warm, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", ["mem_mib=256", "resume_snapshot=warm", "mem_mib=256, rootfs='slow:', providers=[Slow()]"]
+    "options",
+    ["mem_mib=256", "resume_snapshot=warm", "mem_mib=256, rootfs='slow:', providers=[Slow()]"],
 )
 def test_a_start_is_interrupted(warm, tmp_path, options):
     code = PROGRAM + f"""

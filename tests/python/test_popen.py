@@ -115,7 +115,8 @@ def test_wait_and_poll_say_how_it_ended(vm):
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, "USR1", 10], ids=["enum", "name", "number"])
 def test_a_signal_reaches_it(vm, number):
-    with vm.popen("trap 'echo caught; exit 3' USR1; echo ready; while :; do sleep 0.01; done") as proc:
+    line = "trap 'echo caught; exit 3' USR1; echo ready; while :; do sleep 0.01; done"
+    with vm.popen(line) as proc:
         assert proc.stdout.readline() == b"ready\n"
         proc.send_signal(number)
         assert proc.stdout.read() == b"caught\n"

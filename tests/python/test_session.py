@@ -1,11 +1,12 @@
-"""A machine's options, life and what it says of itself. Most of it through the synchronous face: the
-other is the same code."""
+"""A machine's options, life and what it says of itself. Most of it through the synchronous face:
+the other is the same code."""
 
 import os
 import shutil
 import socket
 import subprocess
 
+import child
 import pytest
 import vmette
 from conftest import MEM_MIB
@@ -111,7 +112,8 @@ def test_the_own_command_ends_the_session_and_is_told_of():
         assert (output.exit_code, output.truncated) == (3, False)
     assert (vm.state, vm.end, vm.exit_code) == (vmette.State.ENDED, vmette.End.EXITED, 3)
     assert vm.output() == output and "3" in vm.end_message
-    with machine(command=["printf", "%s|", "$A", "b c"], capture_output=True, capture_limit=4) as vm:
+    command = ["printf", "%s|", "$A", "b c"]
+    with machine(command=command, capture_output=True, capture_limit=4) as vm:
         vm.wait()
     assert vm.output().stdout == b"$A|b" and vm.output().truncated
 
@@ -325,10 +327,10 @@ def test_the_log_goes_to_a_file(tmp_path):
 
 
 def test_a_command_runs_on_the_callers_terminal():
-    code = "import vmette; raise SystemExit(vmette.run_in_terminal(command='cat; echo err >&2; exit 7', quiet=True, mem_mib=256))"
-    import sys
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=b"typed\n", capture_output=True, timeout=120
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (7, b"typed\n", b"err\n")
+    code = """
+        import sys, vmette
+        options = {"mem_mib": 256, "quiet": True}
+        sys.exit(vmette.run_in_terminal(command="cat; echo err >&2; exit 7", **options))
+        """
+    with child.running(code) as one:
+        assert one.end("typed\n") == (7, "typed\n", "err\n")
