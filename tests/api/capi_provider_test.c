@@ -23,6 +23,15 @@ static vmette_error* echo_matches(void* env, const char* spec, bool* claimed) {
   return NULL;
 }
 
+/* A configuration that needs no guest assets to be valid: any file does where nothing boots. */
+static vmette_config* new_config(void) {
+  vmette_config* config = NULL;
+  CHECK(works(vmette_config_new(&config)));
+  CHECK(works(vmette_config_set_kernel(config, "/bin/sh")));
+  CHECK(works(vmette_config_set_initramfs(config, "/bin/sh")));
+  return config;
+}
+
 static vmette_error* fail_as(const char* word) {
   if (strcmp(word, "spec") == 0) return vmette_error_new(VMETTE_E_INVALID_SPEC, "bad\nspec", 0);
   if (strcmp(word, "offline") == 0)
@@ -217,9 +226,8 @@ static void test_provider(vmette_config* config, const char* cache) {
 /* The spec is resolved when the session is made, on this thread, and not when it is checked. */
 static void test_session(const char* cache) {
   struct echo echo = {0, 0, 0, 0};
-  vmette_config* config = NULL;
+  vmette_config* config = new_config();
   vmette_session* session = NULL;
-  CHECK(works(vmette_config_new(&config)));
   CHECK(works(vmette_config_set_cache_dir(config, cache)));
   CHECK(works(vmette_config_add_provider(config, "echo", "echo://WORD", echo_matches, echo_provide,
                                          &echo, echo_free)));
@@ -234,10 +242,9 @@ static void test_session(const char* cache) {
 }
 
 static void test_refused_roots(void) {
-  vmette_config* config = NULL;
+  vmette_config* config = new_config();
   vmette_session* session = NULL;
   vmette_output* output = NULL;
-  CHECK(works(vmette_config_new(&config)));
   CHECK(works(vmette_config_set_rootfs(config, "nobody://x", false)));
   CHECK(fails_with_part(vmette_config_validate(config), VMETTE_E_INVALID_SPEC, "nobody://x"));
   CHECK(fails_with_part(vmette_session_new(config, &session), VMETTE_E_INVALID_SPEC, "nobody://x"));
@@ -255,11 +262,10 @@ static void test_refused_roots(void) {
 int main(void) {
   char cache[] = "/tmp/vmette-test-XXXXXX";
   char own[sizeof cache + 8];
-  vmette_config* config = NULL;
+  vmette_config* config = new_config();
   if (mkdtemp(cache) == NULL) return 1;
   test_new_errors();
   test_artifact();
-  CHECK(works(vmette_config_new(&config)));
   test_null_arguments(config);
   test_provider(config, cache);
   test_session(cache);
