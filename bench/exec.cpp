@@ -1,9 +1,10 @@
 // bench/exec: what a command, a stream and a file cost in a live session, beside a minimal C
 // program that does the same in the same kernel through a raw virtio-serial port. Both sides take
-// turns, because a machine that is shared with others has fast and slow minutes; the ratios are
-// medians over the rounds.
+// turns, commands a few at a time, because a machine that is shared with others has fast and slow
+// moments; the ratios are medians over the rounds.
 #include <fmt/format.h>
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +26,7 @@ using vmette::Stream;
 
 constexpr int kRounds = 5;
 constexpr int kRuns = 100;
+constexpr int kInTurn = 10;  // of one side, before the other has its turn
 constexpr uint64_t kStreamBytes = uint64_t{256} << 20;
 constexpr uint64_t kThroughBytes = uint64_t{1} << 30;
 constexpr int kSideBySide = 8;
@@ -46,25 +48,75 @@ struct Figures {
   double read_mb_s = 0;
 };
 
+// While one lives, what this thread starts runs on the last of its CPUs. Both machines have to: two
+// CPUs of a shared host can differ by a factor of two for hours.
+class OnLastCpu {
+ public:
+  OnLastCpu() {
+    CPU_ZERO(&before_);
+    if (sched_getaffinity(0, sizeof before_, &before_) != 0) return;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    int last = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+      if (CPU_ISSET(cpu, &before_)) last = cpu;
+    CPU_SET(last, &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  ~OnLastCpu() { sched_setaffinity(0, sizeof before_, &before_); }
+  OnLastCpu(const OnLastCpu&) = delete;
+  OnLastCpu& operator=(const OnLastCpu&) = delete;
+
+ private:
+  cpu_set_t before_;
+};
+
 double mb_s(uint64_t bytes, Clock::time_point start) {
   return static_cast<double>(bytes) / 1e6 / seconds_since(start);
 }
 
-Floor measure_floor(const RawGuest& guest) {
-  RawMachine machine(guest);
-  machine.wait_ready();
-  Floor floor;
-  std::vector<double> trips;
-  machine.request('e', kRuns);
-  for (int i = 0; i < kRuns; ++i) {
+void round_trips(RawMachine& machine, int runs, std::vector<double>& times_ms) {
+  machine.request('e', static_cast<uint64_t>(runs));
+  for (int i = 0; i < runs; ++i) {
     const auto start = Clock::now();
     machine.send("0123456789abcdef");
     machine.receive(16);
-    trips.push_back(seconds_since(start) * 1e3);
+    times_ms.push_back(seconds_since(start) * 1e3);
+  }
+}
+
+void fork_execs(RawMachine& machine, int runs, std::vector<double>& times_ms) {
+  machine.request('f', static_cast<uint64_t>(runs));
+  for (int i = 0; i < runs; ++i)
+    times_ms.push_back(std::strtod(machine.receive(16).c_str(), nullptr) / 1e3);
+}
+
+void execs(vmette::Session& session, int runs, std::vector<double>& times_ms) {
+  for (int i = 0; i < runs; ++i) {
+    Exec exec(std::vector<std::string>{"/bin/true"});
+    exec.set_stdout(Stdio::kNull).set_stderr(Stdio::kNull);
+    const auto start = Clock::now();
+    auto process = need(session.exec(exec));
+    need(process.wait());
+    times_ms.push_back(seconds_since(start) * 1e3);
+  }
+}
+
+void measure_exec(RawMachine& machine, vmette::Session& session, Floor& floor, Figures& figures) {
+  std::vector<double> trips;
+  std::vector<double> forks;
+  std::vector<double> commands;
+  for (int done = 0; done < kRuns; done += kInTurn) {
+    round_trips(machine, kInTurn, trips);
+    fork_execs(machine, kInTurn, forks);
+    execs(session, kInTurn, commands);
   }
   floor.round_trip_ms = median(trips);
-  machine.request('f', 0);
-  floor.fork_exec_ms = std::strtod(machine.receive(16).c_str(), nullptr) / 1e3;
+  floor.fork_exec_ms = median(forks);
+  figures.exec_ms = median(commands);
+}
+
+void measure_floor(RawMachine& machine, Floor& floor) {
   auto start = Clock::now();
   machine.request('o', kStreamBytes);
   machine.drain(kStreamBytes);
@@ -79,20 +131,6 @@ Floor measure_floor(const RawGuest& guest) {
   machine.request('r', kStreamBytes);
   machine.drain(kStreamBytes);
   floor.read_mb_s = mb_s(kStreamBytes, start);
-  return floor;
-}
-
-double exec_ms(vmette::Session& session) {
-  std::vector<double> times;
-  for (int i = 0; i < kRuns; ++i) {
-    Exec exec(std::vector<std::string>{"/bin/true"});
-    exec.set_stdout(Stdio::kNull).set_stderr(Stdio::kNull);
-    const auto start = Clock::now();
-    auto process = need(session.exec(exec));
-    need(process.wait());
-    times.push_back(seconds_since(start) * 1e3);
-  }
-  return median(times);
 }
 
 vmette::Process start_writer(vmette::Session& session, uint64_t bytes) {
@@ -164,14 +202,11 @@ double read_mb_s(vmette::Session& session) {
   return speed;
 }
 
-Figures measure(vmette::Session& session) {
-  Figures figures;
-  figures.exec_ms = exec_ms(session);
+void measure(vmette::Session& session, Figures& figures) {
   figures.stdout_mb_s = stdout_mb_s(session);
   figures.fairness = fairness(session);
   figures.write_mb_s = write_mb_s(session);
   figures.read_mb_s = read_mb_s(session);
-  return figures;
 }
 
 // There and back through cat, every byte compared; MB/s of one direction.
@@ -222,7 +257,10 @@ void run(const std::string& assets, const std::string& init,
   config.set_kernel(assets + "/vmlinux").set_initramfs(assets + "/initramfs.cpio");
   config.set_accel(vmette::Accel::kEmulation).set_mem_mib(kMemMib);
   auto session = need(vmette::Session::create(config));
-  need(session.start());
+  {
+    const OnLastCpu pinned;
+    need(session.start());
+  }
 
   RawGuest guest;
   guest.mem_mib = kMemMib;
@@ -240,13 +278,21 @@ void run(const std::string& assets, const std::string& init,
   std::vector<double> read;
   for (int round = 0; round < kRounds; ++round) {
     // The idle machine of the other side costs nothing meanwhile.
-    const Floor floor = measure_floor(guest);
+    auto machine = [&] {
+      const OnLastCpu pinned;
+      return RawMachine(guest);
+    }();
+    machine.wait_ready();
+    Floor floor;
+    Figures figures;
+    measure_exec(machine, session, floor, figures);
+    measure_floor(machine, floor);
+    measure(session, figures);
     fmt::print(
         "  raw: port round trip {:.3f} ms, fork+exec {:.3f} ms, pipe to port {:.0f} MB/s, "
         "port to file {:.0f} MB/s, file to port {:.0f} MB/s\n",
         floor.round_trip_ms, floor.fork_exec_ms, floor.relay_mb_s, floor.write_mb_s,
         floor.read_mb_s);
-    const Figures figures = measure(session);
     fmt::print(
         "  vmette: exec {:.3f} ms, stdout {:.0f} MB/s, file write {:.0f} MB/s, file read {:.0f} "
         "MB/s\n",
