@@ -46,8 +46,8 @@ void read(const Fields& in, GuestStats& out) {
 
 void read(const Fields& in, CallResult& out) {
   out.bytes = in.number<uint64_t>("bytes", 0);
-  if (const json* info = in.map("info")) read(Fields(*info), out.info.emplace());
-  if (const json* stats = in.map("stats")) read(Fields(*stats), out.stats.emplace());
+  if (const auto info = in.map("info")) read(Fields(*info), out.info.emplace());
+  if (const auto stats = in.map("stats")) read(Fields(*stats), out.stats.emplace());
 }
 
 json to_json(const FileInfo& in) {

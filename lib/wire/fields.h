@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -27,87 +29,94 @@ inline std::string pack(const json& map) {
   return out;
 }
 
-// Reads fields of a message that was checked to be a map; throws std::runtime_error naming the key.
+// The fields of a map in a message that check_cbor() has passed; throws std::runtime_error naming
+// the key. Borrows the message.
 class Fields {
  public:
-  explicit Fields(const json& map) : map_(map) {
-    if (!map.is_object()) throw std::runtime_error("a message must be a map");
+  explicit Fields(const CborItem& map) {
+    if (!map.is_map()) throw std::runtime_error("a message must be a map");
+    fields_.reserve(map.argument());
+    for (auto at = map.begin(); at != map.end(); ++at) {
+      const CborItem key = *at;
+      if (!key.is_text()) throw std::runtime_error("a key of a message is no text");
+      fields_.emplace_back(key.string(), *++at);
+    }
   }
 
   template <class T>
-  T number(const char* key, T otherwise) const {
-    const json* item = find(key);
+  T number(std::string_view key, T otherwise) const {
+    const CborItem* item = find(key);
     if (item == nullptr) return otherwise;
     if constexpr (std::is_same_v<T, bool>) {
       if (!item->is_boolean()) wrong(key, "a boolean");
-      return item->get<bool>();
+      return item->boolean();
     } else {
-      if (!item->is_number_integer()) wrong(key, "an integer");
-      if (item->is_number_unsigned()) {
-        const auto value = item->get<uint64_t>();
-        if (value > static_cast<uint64_t>(std::numeric_limits<T>::max())) wrong(key, "in range");
-        return static_cast<T>(value);
-      }
-      const auto value = item->get<int64_t>();
-      if (std::is_unsigned_v<T> || value < static_cast<int64_t>(std::numeric_limits<T>::min()))
-        wrong(key, "in range");
-      return static_cast<T>(value);
+      if (!item->is_unsigned() && !item->is_negative()) wrong(key, "an integer");
+      const uint64_t value = item->argument();
+      if (value > static_cast<uint64_t>(std::numeric_limits<T>::max())) wrong(key, "in range");
+      if (item->is_unsigned()) return static_cast<T>(value);
+      if constexpr (std::is_unsigned_v<T>) wrong(key, "in range");
+      return static_cast<T>(-1 - static_cast<T>(value));
     }
   }
 
   template <class E>
-  E choice(const char* key, E otherwise, E last) const {
+  E choice(std::string_view key, E otherwise, E last) const {
     const auto value = number<uint8_t>(key, static_cast<uint8_t>(otherwise));
     if (value > static_cast<uint8_t>(last)) wrong(key, "a known value");
     return static_cast<E>(value);
   }
 
-  std::string text(const char* key) const {
-    const json* item = find(key);
+  std::string text(std::string_view key) const {
+    const CborItem* item = find(key);
     return item == nullptr ? std::string() : to_text(key, *item);
   }
 
-  const json* array(const char* key) const {
-    const json* item = find(key);
-    if (item != nullptr && !item->is_array()) wrong(key, "an array");
-    return item;
+  std::optional<CborItem> array(std::string_view key) const {
+    const CborItem* item = find(key);
+    if (item == nullptr) return std::nullopt;
+    if (!item->is_array()) wrong(key, "an array");
+    return *item;
   }
 
-  const json* map(const char* key) const {
-    const json* item = find(key);
-    if (item != nullptr && !item->is_object()) wrong(key, "a map");
-    return item;
+  std::optional<CborItem> map(std::string_view key) const {
+    const CborItem* item = find(key);
+    if (item == nullptr) return std::nullopt;
+    if (!item->is_map()) wrong(key, "a map");
+    return *item;
   }
 
-  static std::string to_text(const char* key, const json& item) {
-    if (item.is_string()) return item.get<std::string>();
-    if (!item.is_binary()) wrong(key, "a string");
-    const auto& raw = item.get_binary();
-    return {raw.begin(), raw.end()};
+  static std::string to_text(std::string_view key, const CborItem& item) {
+    if (!item.is_text() && !item.is_bytes()) wrong(key, "a string");
+    return std::string(item.string());
   }
 
-  EnvList env(const char* key) const {
+  EnvList env(std::string_view key) const {
     EnvList list;
-    const json* items = array(key);
-    if (items == nullptr) return list;
-    for (const json& pair : *items) {
-      if (!pair.is_array() || pair.size() != 2) wrong(key, "pairs");
-      list.emplace_back(to_text(key, pair[0]), to_text(key, pair[1]));
+    const auto items = array(key);
+    if (!items) return list;
+    list.reserve(items->argument());
+    for (const CborItem pair : *items) {
+      if (!pair.is_array() || pair.argument() != 2) wrong(key, "pairs");
+      auto at = pair.begin();
+      std::string name = to_text(key, *at);
+      list.emplace_back(std::move(name), to_text(key, *++at));
     }
     return list;
   }
 
  private:
-  const json* find(const char* key) const {
-    const auto found = map_.find(key);
-    return found == map_.end() || found->is_null() ? nullptr : &*found;
+  const CborItem* find(std::string_view key) const {
+    for (const auto& [name, item] : fields_)
+      if (name == key) return item.is_null() ? nullptr : &item;
+    return nullptr;
   }
 
-  [[noreturn]] static void wrong(const char* key, const char* wanted) {
-    throw std::runtime_error(std::string("field \"") + key + "\" is not " + wanted);
+  [[noreturn]] static void wrong(std::string_view key, const char* wanted) {
+    throw std::runtime_error("field \"" + std::string(key) + "\" is not " + wanted);
   }
 
-  const json& map_;
+  std::vector<std::pair<std::string_view, CborItem>> fields_;
 };
 
 inline json env_json(const EnvList& env) {
@@ -116,15 +125,13 @@ inline json env_json(const EnvList& env) {
   return list;
 }
 
-// Checks, parses, and hands the map to `read`.
+// Checks, and hands the map to `read`.
 template <class T>
 Decoded<T> decode_message(Bytes payload, void (*read)(const Fields&, T&)) {
   if (std::string error = check_cbor(payload); !error.empty()) return {std::nullopt, error};
   try {
-    const auto* first = reinterpret_cast<const uint8_t*>(payload.data());
-    const json map = json::from_cbor(first, first + payload.size());
     T message;
-    read(Fields(map), message);
+    read(Fields(CborItem(payload)), message);
     return {std::move(message), {}};
   } catch (const std::exception& error) {
     return {std::nullopt, error.what()};

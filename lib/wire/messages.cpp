@@ -1,7 +1,5 @@
 #include "wire/messages.h"
 
-#include <string_view>
-#include <type_traits>
 #include <utility>
 
 #include "wire/fields.h"
@@ -9,11 +7,7 @@
 namespace vmette::wire {
 namespace {
 
-constexpr int kMaxDepth = 8;
-constexpr size_t kMaxItems = 65536;
-
-WindowSize read_size(const json& map) {
-  const Fields fields(map);
+WindowSize read_size(const Fields& fields) {
   return {fields.number<uint16_t>("rows", 24), fields.number<uint16_t>("cols", 80)};
 }
 
@@ -28,8 +22,7 @@ void read(const Fields& in, Hello& out) {
   out.nonce = in.text("nonce");
 }
 
-Root read_root(const json& map) {
-  const Fields in(map);
+Root read_root(const Fields& in) {
   Root root;
   root.kind = in.choice("kind", RootKind::kInitramfs, RootKind::kBlock);
   root.source = in.text("source");
@@ -41,9 +34,9 @@ Root read_root(const json& map) {
 
 std::vector<ShareSetup> read_shares(const Fields& in) {
   std::vector<ShareSetup> list;
-  const json* shares = in.array("shares");
-  if (shares == nullptr) return list;
-  for (const json& item : *shares) {
+  const auto shares = in.array("shares");
+  if (!shares) return list;
+  for (const CborItem item : *shares) {
     const Fields share(item);
     list.push_back({share.text("tag"), share.number<bool>("virtiofs", false), share.text("target"),
                     share.number<bool>("read_only", false)});
@@ -69,10 +62,10 @@ void read(const Fields& in, Setup& out) {
   out.env = in.env("env");
   out.switch_root = in.number<bool>("switch_root", false);
   out.ca_certs = in.text("ca_certs");
-  if (const json* root = in.map("root")) out.root = read_root(*root);
+  if (const auto root = in.map("root")) out.root = read_root(Fields(*root));
   out.shares = read_shares(in);
-  if (const json* disks = in.array("disks")) {
-    for (const json& item : *disks) {
+  if (const auto disks = in.array("disks")) {
+    for (const CborItem item : *disks) {
       const Fields disk(item);
       out.disks.push_back({disk.text("serial"), disk.text("fstype")});
     }
@@ -81,8 +74,8 @@ void read(const Fields& in, Setup& out) {
 
 void read(const Fields& in, Ready& out) {
   out.now_us = in.number<uint64_t>("now_us", 0);
-  if (const json* steps = in.array("steps")) {
-    for (const json& item : *steps) {
+  if (const auto steps = in.array("steps")) {
+    for (const CborItem item : *steps) {
       const Fields step(item);
       out.steps.push_back({step.text("name"), step.number<uint64_t>("at_us", 0)});
     }
@@ -97,9 +90,9 @@ void read(const Fields& in, Failure& out) {
 }
 
 void read(const Fields& in, Exec& out) {
-  const json* argv = in.array("argv");
-  if (argv == nullptr || argv->empty()) throw std::runtime_error("field \"argv\" is empty");
-  for (const json& item : *argv) out.argv.push_back(Fields::to_text("argv", item));
+  const auto argv = in.array("argv");
+  if (!argv || argv->argument() == 0) throw std::runtime_error("field \"argv\" is empty");
+  for (const CborItem item : *argv) out.argv.push_back(Fields::to_text("argv", item));
   out.shell = in.number<bool>("shell", false);
   if (out.shell && out.argv.size() != 1)
     throw std::runtime_error("field \"argv\" must hold one line with \"shell\"");
@@ -110,9 +103,9 @@ void read(const Fields& in, Exec& out) {
   out.in = in.choice("in", Stdio::kNull, Stdio::kStream);
   out.out = in.choice("out", Stdio::kStream, Stdio::kStream);
   out.err = in.choice("err", Stdio::kStream, Stdio::kStream);
-  if (const json* tty = in.map("tty")) {
+  if (const auto tty = in.map("tty")) {
     const Fields modes(*tty);
-    out.tty = read_size(*tty);
+    out.tty = read_size(modes);
     out.echo = modes.number<bool>("echo", true);
     out.raw = modes.number<bool>("raw", false);
   }
@@ -176,100 +169,7 @@ void read(const Fields& in, Wake& out) {
   out.hold = in.number<bool>("hold", false);
 }
 
-// One item's head: major type and argument. False when the bytes end or the form is not allowed.
-bool read_head(Bytes in, size_t& at, uint8_t& major, uint64_t& argument) {
-  if (at >= in.size()) return false;
-  const auto first = static_cast<uint8_t>(in[at++]);
-  major = first >> 5;
-  const uint8_t low = first & 0x1f;
-  if (low < 24) {
-    argument = low;
-    return true;
-  }
-  if (low > 27) return false;  // reserved, or indefinite length
-  const size_t width = size_t{1} << (low - 24);
-  if (in.size() - at < width) return false;
-  argument = 0;
-  for (size_t i = 0; i < width; ++i) argument = argument << 8 | static_cast<uint8_t>(in[at++]);
-  return true;
-}
-
-// A map of numbers, written without the tree that json would build first: every command has two of
-// them, in a guest that may run under emulation.
-class NumberMap {
- public:
-  template <class T>
-  void put(std::string_view key, T value) {
-    ++items_;
-    put_head(3, key.size());
-    body_ += key;
-    if constexpr (std::is_same_v<T, bool>) {
-      put_head(7, value ? 21 : 20);
-    } else if (std::cmp_less(value, 0)) {
-      put_head(1, ~static_cast<uint64_t>(value));
-    } else {
-      put_head(0, static_cast<uint64_t>(value));
-    }
-  }
-
-  // Leaves out what has its default.
-  template <class T>
-  void put_unusual(std::string_view key, T value) {
-    if (value != T{}) put(key, value);
-  }
-
-  // Of at most 23 items.
-  std::string take() { return body_.insert(0, 1, static_cast<char>(0xa0 + items_)); }
-
- private:
-  void put_head(unsigned major, uint64_t argument) {
-    if (argument < 24) {
-      body_ += static_cast<char>(major << 5 | argument);
-      return;
-    }
-    // The argument has 1, 2, 4 or 8 bytes.
-    unsigned width = 0;
-    while (width < 3 && argument >> (8U << width) != 0) ++width;
-    body_ += static_cast<char>(major << 5 | (24 + width));
-    for (unsigned shift = 8U << width; shift > 0; shift -= 8)
-      body_ += static_cast<char>(argument >> (shift - 8));
-  }
-
-  std::string body_;
-  unsigned items_ = 0;
-};
-
 }  // namespace
-
-std::string check_cbor(Bytes payload) {
-  uint64_t left[kMaxDepth + 1] = {1};  // items still to come at each level
-  int depth = 0;
-  size_t items = 0;
-  size_t at = 0;
-  while (depth >= 0) {
-    if (left[depth] == 0) {
-      --depth;
-      continue;
-    }
-    --left[depth];
-    if (++items > kMaxItems) return "too many items in a message";
-    uint8_t major = 0;
-    uint64_t argument = 0;
-    if (!read_head(payload, at, major, argument)) return "malformed CBOR in a message";
-    const uint64_t rest = payload.size() - at;
-    if (major == 2 || major == 3) {
-      if (argument > rest) return "a string runs past the end of its message";
-      at += argument;
-    } else if (major == 4 || major == 5) {
-      if (argument > rest) return "a list runs past the end of its message";
-      if (depth == kMaxDepth) return "a message is nested too deeply";
-      left[++depth] = major == 5 ? argument * 2 : argument;
-    } else if (major == 6) {
-      return "a message holds a CBOR tag";
-    }
-  }
-  return at == payload.size() ? std::string() : "bytes follow the end of a message";
-}
 
 template <>
 Decoded<Hello> decode(Bytes payload) {

@@ -6,10 +6,11 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "wire/cbor.h"
 
 namespace vmette::wire {
 
@@ -185,8 +186,6 @@ struct Decoded {
   std::string error;
 };
 
-using Bytes = std::span<const std::byte>;
-
 std::string encode(const Hello&);
 std::string encode(const Setup&);
 std::string encode(const Ready&);
@@ -203,9 +202,5 @@ std::string encode(const Wake&);
 
 template <class T>
 Decoded<T> decode(Bytes payload);
-
-// Walks the CBOR without building anything: nesting, item count and every length are checked
-// before a parser that allocates sees it. Empty when fine, else what is wrong.
-std::string check_cbor(Bytes payload);
 
 }  // namespace vmette::wire

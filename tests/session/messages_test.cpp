@@ -266,6 +266,12 @@ TEST_CASE("a message that is no map is an error") {
   CHECK_FALSE(error_of<wire::Shutdown>(std::string("\xa1\x01\x02", 3)).empty());  // key 1
 }
 
+TEST_CASE("of two equal keys the first counts") {
+  const auto decoded = wire::decode<wire::Shutdown>(view("\xa2\x68grace_ms\x01\x68grace_ms\x02"));
+  REQUIRE(decoded.value);
+  CHECK(decoded.value->grace_ms == 1);
+}
+
 TEST_CASE("every truncation of a message is an error") {
   const std::string whole = encode(full_exec());
   for (size_t length = 0; length < whole.size(); ++length)
