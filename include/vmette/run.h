@@ -30,7 +30,7 @@ extern "C" {
  */
 VMETTE_API VMETTE_CHECK vmette_error* vmette_run(const vmette_config* config, vmette_output** out);
 /** Stops the vmette_run() that is under way in this process, as SIGTERM would: it returns with exit
- * code 143. Does nothing when there is none, or as long as it has not begun to boot. Any thread. */
+ * code 143. Does nothing when there is none. Any thread. */
 VMETTE_API void vmette_run_stop(void);
 
 #ifdef __cplusplus

@@ -1,9 +1,6 @@
 #include "core/run.h"
 
-#include <csignal>
-
 #include "capi/handles.h"
-#include "core/terminal.h"
 
 using vmette::capi::guarded;
 using vmette::capi::null_argument;
@@ -23,7 +20,7 @@ vmette_error* vmette_run(const vmette_config* config, vmette_output** out) {
 }
 
 void vmette_run_stop() {
-  vmette::core::pretend_signal(SIGTERM);
+  vmette::core::stop_run();
 }
 
 }  // extern "C"

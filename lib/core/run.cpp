@@ -241,9 +241,14 @@ std::string status_line(const End& end, int stop_signal) {
 }
 
 std::atomic_flag g_running = ATOMIC_FLAG_INIT;
+// Somebody asked for a stop: it may come before there is a machine to be stopped.
+std::atomic<bool> g_stop_wanted = false;
 
 struct RunningGuard {
-  ~RunningGuard() { g_running.clear(); }
+  ~RunningGuard() {
+    g_stop_wanted = false;
+    g_running.clear();
+  }
 };
 
 }  // namespace
@@ -265,6 +270,12 @@ Result<void> save_if_well(const std::shared_ptr<Session>& session, SnapshotDraft
   auto saved = take_snapshot(*session, draft);
   if (!saved) return saved.error();
   return success();
+}
+
+void stop_run() {
+  if (!g_running.test()) return;
+  g_stop_wanted = true;
+  pretend_signal(SIGTERM);
 }
 
 Result<RunOutput> run(const Config& config) {
@@ -295,6 +306,7 @@ Result<RunOutput> run(const Config& config) {
 
   SignalPipe signals;
   if (!signals.valid()) return os_error("run: no pipe for signals", EMFILE, "library");
+  if (g_stop_wanted) pretend_signal(SIGTERM);
   BOOST_OUTCOME_TRYV(session->launch());
   if (!config.quiet) say(banner(config, *session));
   Runner runner(config, session, tty, signals);

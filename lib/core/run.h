@@ -14,5 +14,7 @@ RunOutput output_of(const Session& session);
 
 // The terminal-facing wrapper over one session; see vmette_run() in include/vmette.h.
 Result<RunOutput> run(const Config& config);
+// Stops the run() that is under way, also one that has no machine yet. Any thread.
+void stop_run();
 
 }  // namespace vmette::core

@@ -103,6 +103,14 @@ TEST_CASE("a signal stops run(), gives 128 and its number, and is not the caller
   }
 }
 
+TEST_CASE("run() that is told to stop before it has a machine stops") {
+  const Ending ending = run_program({VMETTE_TEST_RUN_LINE, "sleep 1000", "early"});
+  INFO(ending.err);
+  CHECK_FALSE(ending.timed_out);
+  CHECK(ending.code == 128 + SIGTERM);
+  CHECK(contains(ending.err, "handler: back"));
+}
+
 TEST_CASE("a host program keeps its handlers, its children and its threads") {
   Program program({VMETTE_TEST_EMBEDDER});
   REQUIRE(program.wait_for("first machine"));
