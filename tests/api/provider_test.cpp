@@ -187,5 +187,9 @@ TEST_CASE("a setter that failed on an artifact is the configuration's error") {
   RootfsArtifact root;
   root.set_path("/").set_read_only(true).set_fstype(nullptr);
   // Any file does where nothing boots: the guest's assets may not have been built.
-  CHECK(Config().set_kernel("/bin/sh").set_initramfs("/bin/sh").set_rootfs_artifact(root, true).validate());
+  CHECK(Config()
+            .set_kernel("/bin/sh")
+            .set_initramfs("/bin/sh")
+            .set_rootfs_artifact(root, true)
+            .validate());
 }
