@@ -299,6 +299,28 @@ def test_a_ring_of_references_is_collected(warm):
     assert child.run(code, warm) == (0, "[None, None]\n", "")
 
 
+def test_a_terminal_program_that_is_cancelled_before_it_has_a_machine_gets_none():
+    code = """
+        import asyncio, sys, vmette.aio
+        class Root(vmette.Provider):
+            name, claims = "mine", "mine"
+            def matches(self, spec): return spec == "mine"
+            def provide(self, spec, context):
+                task.cancel()
+                return vmette.RootfsArtifact("/")
+        async def main():
+            global task
+            task = asyncio.current_task()
+            await vmette.aio.run_in_terminal(
+                command="echo begun; sleep 1000", rootfs="mine", providers=[Root()], quiet=True)
+        try:
+            asyncio.run(main())
+        except asyncio.CancelledError:
+            print("cancelled")
+        """
+    assert child.run(code) == (0, "cancelled\n", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_terminal_program_that_is_signalled_leaves_nothing(number):
     code = """

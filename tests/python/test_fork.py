@@ -113,6 +113,30 @@ def test_a_child_that_closes_what_it_has_inherited_is_refused_and_the_parents_li
     assert out == "0\nparent\n", err
 
 
+@pytest.mark.parametrize("leave", ["pass", "sys.exit(3)"])
+def test_a_child_leaves_the_blocks_that_it_has_inherited_without_a_word(leave):
+    out, err = run(
+        f"""
+    with vmette.Session(mem_mib=256) as vm, vmette.Pool(ready=1, mem_mib=256):
+        with vm.popen("read line; echo $line", stdin=vmette.PIPE) as proc, vm.pty() as pty, \\
+                vm.files.open("/tmp/file", "wb") as file:
+            child = os.fork()
+            if child == 0:
+                {leave}
+            else:
+                print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+                file.write(b"written")
+                pty.write(b"exit\\n")
+                assert pty.wait() == 0
+                assert proc.communicate(b"lives\\n")[0] == b"lives\\n"
+        if child == 0:
+            os._exit(3)
+        print(vm.files.read_text("/tmp/file"))
+    """
+    )
+    assert (out, err) == ("3\nwritten\n", "")
+
+
 def test_a_fork_in_a_loop_leaves_the_parents_loop_alone():
     out, err = run(
         """

@@ -114,7 +114,7 @@ void bind_changing(SessionClass& session) {
              return pending(self.begin_rename(path, to, flags(bits)));
            })
       .def("begin_symlink",
-           [](Session& self, const std::string& target, const std::string& path) {
+           [](Session& self, const std::string& path, const std::string& target) {
              return pending(self.begin_symlink(target, path));
            })
       .def("begin_chmod", [](Session& self, const std::string& path,

@@ -78,6 +78,8 @@ _parts = {
     ],
     "_sync._files": [
         "Files",
+    ],
+    "_sync._guest_file": [
         "GuestFile",
     ],
     "_sync._pool": [

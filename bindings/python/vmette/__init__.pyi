@@ -61,6 +61,8 @@ from vmette._results import (
 )
 from vmette._sync._files import (
     Files as Files,
+)
+from vmette._sync._guest_file import (
     GuestFile as GuestFile,
 )
 from vmette._sync._pool import (

@@ -9,7 +9,8 @@ that was run is killed, a machine that was starting is ended.
 'Linux\\n'
 """
 
-from vmette.aio._files import Files, GuestFile
+from vmette.aio._files import Files
+from vmette.aio._guest_file import GuestFile
 from vmette.aio._pool import Pool
 from vmette.aio._process import Popen, Pty
 from vmette.aio._run import list_providers, resolve_rootfs, run, run_in_terminal, validate

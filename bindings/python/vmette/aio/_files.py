@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
-import warnings
 from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, List, Optional, Tuple
 
 from vmette import _check, _core
 from vmette._deadline import Deadline
 from vmette._enums import ErrorCode, FileType
-from vmette._errors import Error, FileError, deadline
-from vmette._exec import Coding
+from vmette._errors import Error, FileError
 from vmette._results import Copied, DirEntry, FileStat
 from vmette._workers import Caller
 from vmette.aio import _loop as io
-from vmette.aio import _streams as streams
+from vmette.aio._call import answer
+from vmette.aio._guest_file import GuestFile
 
 if TYPE_CHECKING:
     from vmette._check import Text
 
-__all__ = ["Files", "GuestFile"]
+__all__ = ["Files"]
 
 # vmette_file_flags.
 _FOLLOW, _PARENTS, _RECURSIVE, _APPEND, _EXCLUSIVE, _ATOMIC, _OWNERS = (1 << n for n in range(7))
@@ -71,28 +70,25 @@ class Files:
     def __init__(self, session: Callable[[], _core.Session]) -> None:
         self._session = session
 
-    async def _answer(
-        self, begin: Callable[..., _core.Call], *args: Any, what: str, timeout: Optional[float]
+    async def _ask(
+        self,
+        doing: str,
+        path: Text,
+        timeout: Optional[float],
+        begin: Callable[..., _core.Call],
+        *args: Any,
     ) -> Any:
-        limit = Deadline(timeout)
-        call = begin(*args)
-        try:
-            if await io.readable(call.done_fd(), limit):
-                return call.take()
-            raise deadline(what, timeout)
-        finally:
-            call.cancel()
+        """What the guest answers to the call that `begin` makes of the path and `args`."""
+        where, limit = _check.absolute("path", path), Deadline(timeout)
+        return await answer(begin(self._session(), where, *args), limit, f"{doing} {path!r}")
 
     async def read_bytes(
         self, path: Text, *, max_bytes: int = READ_LIMIT, timeout: Optional[float] = None
     ) -> bytes:
         """The content. A file of more than `max_bytes` fails with EFBIG; see `open()` for those."""
-        where = _check.absolute("path", path)
         most = _check.integer("max_bytes", max_bytes, 0, 2**62)
-        data: bytes = await self._answer(
-            self._session().begin_read_file, where, most, what=f"reading {path!r}", timeout=timeout
-        )
-        return data
+        begin = _core.Session.begin_read_file
+        return await self._ask("reading", path, timeout, begin, most)  # type: ignore[no-any-return]
 
     async def read_text(
         self,
@@ -106,15 +102,6 @@ class Files:
         """The content as text, line ends as they are."""
         data = await self.read_bytes(path, max_bytes=max_bytes, timeout=timeout)
         return data.decode(encoding, errors)
-
-    async def _write(
-        self, path: Text, data: Any, flags: int, mode: Optional[int], timeout: Optional[float]
-    ) -> None:
-        where = _check.absolute("path", path)
-        content = _check.data("data", data)
-        await self._answer(
-                self._session().begin_write_file, where, content, flags, _mode(mode), what=f"writing {path!r}", timeout=timeout
-            )
 
     async def write_bytes(
         self,
@@ -130,8 +117,10 @@ class Files:
         """Makes or replaces the file. `atomic`: readers see the old content or the new one;
         `exclusive`: fails where there is something; `parents`: makes directories that are missing.
         `mode`: permission bits, else 0644 for a new file and what it has for another."""
+        content, bits = _check.data("data", data), _mode(mode)
         flags = _flags(atomic=atomic, exclusive=exclusive, parents=parents)
-        await self._write(path, data, flags, mode, timeout)
+        begin = _core.Session.begin_write_file
+        await self._ask("writing", path, timeout, begin, content, flags, bits)
 
     async def write_text(
         self,
@@ -149,14 +138,23 @@ class Files:
         """As `write_bytes()`, for text."""
         if not isinstance(data, str):
             raise _check.wrong_type("data", "str", data)
-        flags = _flags(atomic=atomic, exclusive=exclusive, parents=parents)
-        await self._write(path, data.encode(encoding, errors), flags, mode, timeout)
+        await self.write_bytes(
+            path,
+            data.encode(encoding, errors),
+            mode=mode,
+            atomic=atomic,
+            exclusive=exclusive,
+            parents=parents,
+            timeout=timeout,
+        )
 
     async def append_bytes(
         self, path: Text, data: Any, *, parents: bool = False, timeout: Optional[float] = None
     ) -> None:
         """Writes behind what the file holds; makes it when it is missing."""
-        await self._write(path, data, _APPEND | _flags(parents=parents), None, timeout)
+        content, flags = _check.data("data", data), _APPEND | _flags(parents=parents)
+        begin = _core.Session.begin_write_file
+        await self._ask("writing", path, timeout, begin, content, flags, _KEEP_MODE)
 
     async def append_text(
         self,
@@ -203,7 +201,9 @@ class Files:
             begin = _check.integer("offset", offset, 0, 2**63)
             return GuestFile(self._session().open_read(where, begin, most), path, writes=False)
         if mode not in ("wb", "xb", "ab"):
-            raise _check.wrong_value("mode", mode, "is none of 'rb', 'wb', 'xb', 'ab': files are bytes")
+            raise _check.wrong_value(
+                "mode", mode, "is none of 'rb', 'wb', 'xb', 'ab': files are bytes"
+            )
         flags = _flags(atomic=atomic, parents=parents, exclusive=mode[0] == "x")
         flags |= _APPEND if mode[0] == "a" else 0
         transfer = self._session().open_write(where, flags, _mode(permissions))
@@ -213,16 +213,12 @@ class Files:
         self, path: Text, *, follow: bool = True, timeout: Optional[float] = None
     ) -> FileStat:
         """What there is at a path, with `follow` at the end of the links."""
-        where = _check.absolute("path", path)
-        return _stat(await self._answer(
-                self._session().begin_stat, where, _flags(follow=follow), what=f"stat of {path!r}", timeout=timeout
-            ))
+        begin, flags = _core.Session.begin_stat, _flags(follow=follow)
+        return _stat(await self._ask("stat of", path, timeout, begin, flags))
 
     async def exists(self, path: Text, *, timeout: Optional[float] = None) -> bool:
         """Whether there is something, a link that leads nowhere included."""
-        return bool(await self._answer(
-                self._session().begin_exists, _check.absolute("path", path), what=f"stat of {path!r}", timeout=timeout
-            ))
+        return bool(await self._ask("stat of", path, timeout, _core.Session.begin_exists))
 
     async def _is(self, path: Text, kind: FileType, follow: bool) -> bool:
         try:
@@ -256,13 +252,11 @@ class Files:
 
     async def iterdir(self, path: Text, *, timeout: Optional[float] = None) -> List[DirEntry]:
         """What is in a directory, sorted by name."""
-        where = _check.absolute("path", path)
-        parent = os.fsdecode(where).rstrip("/")
+        found = await self._ask("listing", path, timeout, _core.Session.begin_list)
+        parent = os.fsdecode(path).rstrip("/")
         return [
             DirEntry(os.fsdecode(name), f"{parent}/{os.fsdecode(name)}", _stat(raw))
-            for name, raw in await self._answer(
-                self._session().begin_list, where, what=f"listing {path!r}", timeout=timeout
-            )
+            for name, raw in found
         ]
 
     async def walk(self, path: Text) -> AsyncIterator[DirEntry]:
@@ -290,18 +284,13 @@ class Files:
         timeout: Optional[float] = None,
     ) -> None:
         """Makes a directory; with `parents` those above too, with `exist_ok` it may be there."""
-        where = _check.absolute("path", path)
-        bits = _check.integer("mode", mode, 0, 0o7777)
+        begin, bits = _core.Session.begin_mkdir, _check.integer("mode", mode, 0, 0o7777)
         try:
-            await self._answer(
-                self._session().begin_mkdir, where, bits, 0, what=f"mkdir of {path!r}", timeout=timeout
-            )
+            await self._ask("mkdir of", path, timeout, begin, bits, 0)
         except FileNotFoundError:
             if not _check.flag("parents", parents):
                 raise
-            await self._answer(
-                self._session().begin_mkdir, where, bits, _PARENTS, what=f"mkdir of {path!r}", timeout=timeout
-            )
+            await self._ask("mkdir of", path, timeout, begin, bits, _PARENTS)
         except FileExistsError:
             if not _check.flag("exist_ok", exist_ok) or not await self.is_dir(path):
                 raise
@@ -315,11 +304,9 @@ class Files:
         timeout: Optional[float] = None,
     ) -> None:
         """Removes a file, a link itself or an empty directory; with `recursive` all that is in it."""
-        where = _check.absolute("path", path)
+        begin, flags = _core.Session.begin_remove, _flags(recursive=recursive)
         try:
-            await self._answer(
-                self._session().begin_remove, where, _flags(recursive=recursive), what=f"removing {path!r}", timeout=timeout
-            )
+            await self._ask("removing", path, timeout, begin, flags)
         except FileNotFoundError:
             if not _check.flag("missing_ok", missing_ok):
                 raise
@@ -333,26 +320,20 @@ class Files:
         timeout: Optional[float] = None,
     ) -> None:
         """Renames as rename(2) does: what is at `to` is replaced, unless `exclusive`."""
-        old, new = _check.absolute("path", path), _check.absolute("to", to)
-        await self._answer(
-                self._session().begin_rename, old, new, _flags(exclusive=exclusive), what=f"renaming {path!r}", timeout=timeout
-            )
+        new, flags = _check.absolute("to", to), _flags(exclusive=exclusive)
+        await self._ask("renaming", path, timeout, _core.Session.begin_rename, new, flags)
 
     async def symlink(
         self, path: Text, target: Text, *, timeout: Optional[float] = None
     ) -> None:
         """Makes a symbolic link at `path` that says `target`."""
-        where, says = _check.absolute("path", path), _check.text("target", target)
-        await self._answer(
-                self._session().begin_symlink, says, where, what=f"linking {path!r}", timeout=timeout
-            )
+        says = _check.text("target", target)
+        await self._ask("linking", path, timeout, _core.Session.begin_symlink, says)
 
     async def chmod(self, path: Text, mode: int, *, timeout: Optional[float] = None) -> None:
         """Sets permission bits of a file, or of a link's target."""
-        where, bits = _check.absolute("path", path), _check.integer("mode", mode, 0, 0o7777)
-        await self._answer(
-            self._session().begin_chmod, where, bits, what=f"chmod of {path!r}", timeout=timeout
-        )
+        bits = _check.integer("mode", mode, 0, 0o7777)
+        await self._ask("chmod of", path, timeout, _core.Session.begin_chmod, bits)
 
     async def chown(
         self,
@@ -364,14 +345,12 @@ class Files:
         timeout: Optional[float] = None,
     ) -> None:
         """Sets owner and group, by number; None leaves one as it is."""
-        where = _check.absolute("path", path)
         user, group = (
             -1 if one is None else _check.integer(name, one, 0, 2**32 - 2)
             for name, one in (("uid", uid), ("gid", gid))
         )
-        await self._answer(
-                self._session().begin_chown, where, user, group, _flags(follow=follow), what=f"chown of {path!r}", timeout=timeout
-            )
+        begin, flags = _core.Session.begin_chown, _flags(follow=follow)
+        await self._ask("chown of", path, timeout, begin, user, group, flags)
 
     async def set_mtime(
         self,
@@ -382,11 +361,9 @@ class Files:
         timeout: Optional[float] = None,
     ) -> None:
         """Sets the time of the last change, in nanoseconds since 1970."""
-        where = _check.absolute("path", path)
         when = _check.integer("mtime_ns", mtime_ns, -(2**63), 2**63 - 1)
-        await self._answer(
-                self._session().begin_set_mtime, where, when, _flags(follow=follow), what=f"set_mtime of {path!r}", timeout=timeout
-            )
+        begin, flags = _core.Session.begin_set_mtime, _flags(follow=follow)
+        await self._ask("set_mtime of", path, timeout, begin, when, flags)
 
     async def put(
         self,
@@ -475,119 +452,4 @@ async def _copy(copy: Callable[[Any], Any], on_progress: Optional[Callable[..., 
         del failures
 
 
-class GuestFile:
-    """A file of the guest as a stream of bytes. Made by `Files.open()`; close it, which says whether
-    all of it went well.
-
-    >>> async with vmette.aio.Session() as vm:
-    ...     async with await vm.files.open("/etc/passwd") as file:
-    ...         (await file.readline()).startswith(b"root:")
-    True
-    """
-
-    def __init__(self, transfer: _core.Transfer, path: Any, *, writes: bool) -> None:
-        coding = Coding(False, {})
-        self._transfer: Optional[_core.Transfer] = transfer
-        self.name = path
-        open_stream = streams.open_writer if writes else streams.open_reader
-        self._stream = open_stream(transfer.take_fd(), coding)
-        self._writes = writes
-        self._ended = False
-
-    def fileno(self) -> int:
-        """The descriptor of the content, to wait for."""
-        return self._stream.fileno()  # type: ignore[no-any-return]
-
-    def readable(self) -> bool:
-        """Whether it was opened to be read."""
-        return not self._writes
-
-    def writable(self) -> bool:
-        """Whether it was opened to be written."""
-        return self._writes
-
-    def _there(self, writes: bool) -> _core.Transfer:
-        if self._transfer is None:
-            raise ValueError(f"the file {self.name!r} is closed")
-        if self._writes != writes:
-            raise OSError(f"the file {self.name!r} is open for {'writing' if self._writes else 'reading'}")
-        return self._transfer
-
-    async def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes, all that is left for -1; nothing at the end."""
-        transfer = self._there(False)
-        data = await self._stream.read(size)
-        if size < 0 or (size and not data):
-            await self._check_whole(transfer)
-        return data  # type: ignore[no-any-return]
-
-    async def readline(self) -> bytes:
-        """The next line with its end, nothing at the end."""
-        transfer = self._there(False)
-        line = await self._stream.readline()
-        if not line:
-            await self._check_whole(transfer)
-        return line  # type: ignore[no-any-return]
-
-    async def _check_whole(self, transfer: _core.Transfer) -> None:
-        await io.readable(transfer.done_fd())
-        self._ended = True
-        transfer.wait(0)
-
-    async def write(self, data: Any) -> None:
-        """Writes all of it; waits while the guest is behind."""
-        transfer = self._there(True)
-        try:
-            await self._stream.write(data)
-        except BrokenPipeError:
-            await self._check_whole(transfer)
-            raise
-
-    async def close(self) -> None:
-        """Ends a write and waits until it is in its place; gives up what is left of a read."""
-        transfer, self._transfer = self._transfer, None
-        if transfer is None:
-            return
-        try:
-            await streams.close(self._stream)
-            if self._writes and not self._ended:
-                await io.readable(transfer.done_fd())
-                transfer.wait(0)
-        finally:
-            transfer.cancel()
-
-    def _give_up(self) -> None:
-        if self._transfer is not None:
-            self._transfer.cancel()
-            self._ended = True
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._lines()
-
-    async def _lines(self) -> AsyncIterator[bytes]:
-        while True:
-            line = await self.readline()
-            if not line:
-                return
-            yield line
-
-    async def __aenter__(self) -> GuestFile:
-        return self
-
-    async def __aexit__(self, kind: Any, *_: object) -> None:
-        if kind is not None:
-            self._give_up()
-        await self.close()
-
-    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_transfer", None) is not None:
-            warn(f"unclosed {self!r}", ResourceWarning, source=self)
-
-    def __repr__(self) -> str:
-        state = "closed" if self._transfer is None else "w" if self._writes else "r"
-        return f"<vmette.aio.GuestFile {self.name!r} {state}>"
-
-
-for _name in __all__:
-    globals()[_name].__module__ = "vmette.aio"
-
+Files.__module__ = "vmette.aio"

@@ -10,6 +10,7 @@ from vmette._deadline import Deadline
 from vmette._enums import ErrorCode
 from vmette._errors import StateError, deadline
 from vmette._options import Machine
+from vmette._owned import Owned
 from vmette._results import PoolCounts
 from vmette._workers import Caller
 from vmette.aio import _loop as io
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Pool"]
 
 
-class Pool:
+class Pool(Owned):
     """Keeps machines ready and hands each out once, first come, first served.
 
     ready: how many are kept ready. most: how many live at a time, 0 for no limit; at the limit a
@@ -45,6 +46,7 @@ class Pool:
         idle: Optional[float] = None,
         **options: Unpack[Options],
     ) -> None:
+        super().__init__()
         self._machine = Machine(options, "Pool")
         self._size = (
             _check.integer("ready", ready),
@@ -105,10 +107,11 @@ class Pool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        if not self._inherited():
+            await self.close()
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_core", None) is not None:
+        if getattr(self, "_core", None) is not None and not self._inherited():
             warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:

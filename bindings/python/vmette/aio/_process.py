@@ -19,6 +19,7 @@ from vmette._errors import (
     fresh,
     in_child,
 )
+from vmette._owned import Owned
 from vmette._results import CompletedProcess
 from vmette.aio import _loop as io
 from vmette.aio import _streams as streams
@@ -35,19 +36,19 @@ _KILL_PATIENCE = 10.0
 _CHUNK = 1 << 16
 
 
-class _Process:
+class _Process(Owned):
     """What a command with pipes and one on a terminal share."""
 
     def __init__(self, core: _core.Process, args: Any) -> None:
+        super().__init__()
         self._core: Optional[_core.Process] = core
-        self._owner = os.getpid()
         self._lost: Optional[Error] = None
         self._returncode: Optional[int] = None
         self.args = args
 
     def _running(self) -> Optional[_core.Process]:
         """The command while it may still run."""
-        if os.getpid() != self._owner:
+        if self._inherited():
             raise in_child("the command")
         if self._core is not None and self._core.ended():
             self._note_end(self._core)
@@ -134,13 +135,13 @@ class _Process:
         self._check_lost(core)
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_core", None) is None or os.getpid() != self._owner:
+        if getattr(self, "_core", None) is None or self._inherited():
             return
         if self._running() is not None:
             warn(f"{self!r} still runs", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
-        code = self._returncode if os.getpid() != self._owner else self.returncode
+        code = self._returncode if self._inherited() else self.returncode
         state = "lost" if self._lost else "running" if code is None else f"returncode={code}"
         return f"<vmette.aio.{type(self).__name__} {self.args!r} {state}>"
 
@@ -290,12 +291,12 @@ class Popen(_Process, Generic[AnyStr]):
         traceback: Optional[TracebackType],
     ) -> None:
         try:
-            if kind is not None:
+            if kind is not None and not self._inherited():
                 await self._end()
         finally:
             for stream in (self.stdin, self.stdout, self.stderr):
                 await streams.close(stream)
-        if kind is None:
+        if kind is None and not self._inherited():
             try:
                 await self.wait()
             except SessionEnded:
@@ -374,14 +375,17 @@ class Pty(_Process):
         try:
             await self._end()
         finally:
-            for stream in (self._writer, self._reader):
-                await streams.close(stream)
+            await self._close_streams()
+
+    async def _close_streams(self) -> None:
+        for stream in (self._writer, self._reader):
+            await streams.close(stream)
 
     async def __aenter__(self) -> Pty:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        await (self._close_streams() if self._inherited() else self.close())
 
 
 P = TypeVar("P")

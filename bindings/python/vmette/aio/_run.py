@@ -9,6 +9,7 @@ from vmette._exec import RunOptions
 from vmette._options import Machine, Options, SessionOptions
 from vmette._provider import RootfsArtifact
 from vmette._results import CompletedProcess
+from vmette._workers import Caller
 from vmette.aio import _loop as io
 from vmette.aio._session import Session
 
@@ -58,8 +59,8 @@ async def run_in_terminal(
     returns its exit code: 128+n for signal n, 124 after a timeout.
 
     Uses stdin, stdout and stderr of the process, and its signals until it returns; one call at a
-    time. A cancellation stops it. `quiet` keeps it from printing a banner. With `build_snapshot` the machine is saved there
-    when the command has ended with 0.
+    time. A cancellation stops it. `quiet` keeps it from printing a banner. With `build_snapshot` the
+    machine is saved there when the command has ended with 0.
 
     >>> await vmette.aio.run_in_terminal(command="exit 3", quiet=True)
     3
@@ -67,8 +68,14 @@ async def run_in_terminal(
     machine = Machine(options, "run_in_terminal")
     if build_snapshot is not None:
         machine.core.set_build_snapshot(_check.text("build_snapshot", build_snapshot))
+
+    def unless_gone(caller: Caller) -> Tuple[Any, ...]:
+        return machine.resolved(
+            lambda config: (0,) if caller.gone() else _core.run(config), caller.gone
+        )
+
     try:
-        done = await io.in_worker(lambda caller: machine.resolved(_core.run, caller.gone))
+        done = await io.in_worker(unless_gone)
     except BaseException:
         _core.run_stop()
         raise

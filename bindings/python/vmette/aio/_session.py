@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from typing import (
     TYPE_CHECKING,
@@ -21,8 +20,10 @@ from vmette._deadline import Deadline
 from vmette._enums import End, ErrorCode, State
 from vmette._errors import SessionEnded, StateError, deadline, in_child
 from vmette._options import Machine
+from vmette._owned import Owned
 from vmette._results import CompletedProcess, Ending, SessionOutput, Stats, TimelineEntry
 from vmette.aio import _loop as io
+from vmette.aio._call import answer
 from vmette.aio._files import Files
 from vmette.aio._process import Popen, Pty, run, started
 
@@ -43,7 +44,7 @@ __all__ = ["Session"]
 _END_PATIENCE = 10.0
 
 
-class Session:
+class Session(Owned):
     """One virtual machine. Its options, all by keyword, are those of `Options` and
     `SessionOptions`.
 
@@ -57,9 +58,9 @@ class Session:
     """
 
     def __init__(self, **options: Unpack[SessionOptions]) -> None:
+        super().__init__()
         self._machine = Machine(options, "Session")
         self._core: Optional[_core.Session] = None
-        self._owner = os.getpid()
         self._begun = False
         self._last: Optional[_Remains] = None
 
@@ -81,7 +82,7 @@ class Session:
             )
         self._begun = True
         self._core = core = await io.in_worker(
-            lambda caller: machine.resolved(_launched, caller.gone), _end_of
+            lambda caller: machine.resolved(_launched, caller.gone), _core.Session.request_kill
         )
         try:
             await io.readable(core.ready_fd())
@@ -93,7 +94,7 @@ class Session:
 
     def _running(self) -> _core.Session:
         """The machine, for calls that need one."""
-        if os.getpid() != self._owner:
+        if self._inherited():
             raise in_child("the session")
         core = self._core
         if core is not None:
@@ -248,6 +249,8 @@ class Session:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
+        if self._inherited():
+            return  # a child of fork() leaves the block, and the machine is its parent's
         if kind is None:
             await self.close()
         else:
@@ -330,9 +333,8 @@ class Session:
 
     async def stats(self, *, timeout: Optional[float] = None) -> Stats:
         """How the guest is doing: memory, load, processes, disk."""
-        raw = await self.files._answer(
-            self._running().begin_stats, what="the guest's stats", timeout=timeout
-        )
+        limit = Deadline(timeout)
+        raw = await answer(self._running().begin_stats(), limit, "the wait for the guest's stats")
         return Stats(raw[0] / 1e6, *raw[1:])
 
     # ---- Copies ----
@@ -343,7 +345,7 @@ class Session:
         from vmette.aio._snapshot import Snapshot
 
         core, where = self._running(), _check.text("path", path)
-        return Snapshot(await io.in_worker(lambda _: core.snapshot(where), _removed))
+        return Snapshot(await io.in_worker(lambda _: core.snapshot(where), removed))
 
     async def fork(self, count: int = 1, **options: Unpack[Options]) -> List[Session]:
         """Makes machines that begin as this one is now; it goes on. Either all of them or none. The
@@ -364,7 +366,7 @@ class Session:
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         core = getattr(self, "_core", None)
-        if core is not None and os.getpid() == self._owner and core.ending()[0] == End.NONE.value:
+        if core is not None and not self._inherited() and core.ending()[0] == End.NONE.value:
             warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
@@ -398,16 +400,13 @@ def _launched(config: _core.Config) -> _core.Session:
     return core
 
 
-def _end_of(core: _core.Session) -> None:
-    core.request_kill()
-
-
 def _end_all(cores: Sequence[_core.Session]) -> None:
     for core in cores:
         core.request_kill()
 
 
-def _removed(snapshot: _core.Snapshot) -> None:
+def removed(snapshot: _core.Snapshot) -> None:
+    """Removes a snapshot that nobody will know of."""
     _core.Snapshot.remove(snapshot.path())
 
 

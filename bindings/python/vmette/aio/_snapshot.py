@@ -11,7 +11,7 @@ from vmette._enums import ErrorCode
 from vmette._errors import SnapshotError
 from vmette._options import Machine
 from vmette.aio import _loop as io
-from vmette.aio._session import Session
+from vmette.aio._session import Session, removed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -60,11 +60,11 @@ class Snapshot:
             if warm_up is not None:
                 await warm_up(vm)
             core = vm._running()
-            saved = await io.in_worker(lambda _: core.snapshot(where), _removed)
+            saved = await io.in_worker(lambda _: core.snapshot(where), removed)
             try:
                 await vm.kill()
             except BaseException:
-                _removed(saved)  # nobody would know of it
+                removed(saved)  # nobody would know of it
                 raise
         return cls(saved)
 
@@ -83,7 +83,8 @@ class Snapshot:
         """
         core = self._core
         config = Machine(options, "resume").core if options else None
-        return Session._of(await io.in_worker(lambda _: core.resume(config), _end_of))
+        machine = await io.in_worker(lambda _: core.resume(config), _core.Session.request_kill)
+        return Session._of(machine)
 
     async def verify(self) -> None:
         """Reads every file that has a digest and compares; needs snapshot_digests when built."""
@@ -144,14 +145,6 @@ async def _prepare(vm: Session, command: Command) -> None:
             code=ErrorCode.SNAPSHOT,
             stage="command",
         )
-
-
-def _end_of(core: _core.Session) -> None:
-    core.request_kill()
-
-
-def _removed(snapshot: _core.Snapshot) -> None:
-    _core.Snapshot.remove(snapshot.path())
 
 
 Snapshot.__module__ = "vmette.aio"
