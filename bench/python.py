@@ -12,21 +12,42 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import vmette
 import vmette.aio
 
-ROUNDS = 7
-RUNS = 150
+ROUNDS = 80
+RUNS = 11
 STREAM_ROUNDS = 3
 STREAM_BYTES = 1 << 30
 SESSIONS = 8
 COMMANDS = 200
+MARK = "VMETTE_BENCH"
 OPTIONS = vmette.Options(mem_mib=256, accel=vmette.Accel.EMULATION)
 
 
 def report(what, figure, holds, target):
     print(f"{what:<12} {figure:<66} {'holds' if holds else 'DOES NOT HOLD'} ({target})", flush=True)
+
+
+def to_one_cpu():
+    """Moves the machines of both sides to one CPU: two CPUs of a shared host can differ by a factor
+    of two for hours."""
+    mark, helpers, parents = f"{MARK}={os.getpid()}".encode(), set(), {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                helpers.add(pid)
+            status = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            continue  # it has ended, or is not ours to look at
+        if "(qemu-system" in status:
+            parents[pid] = status.rpartition(")")[2].split()[1]
+    cpu = max(os.sched_getaffinity(0))
+    for pid in (pid for pid, parent in parents.items() if parent in helpers):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setaffinity(int(task), {cpu})
 
 
 class Floor:
@@ -56,10 +77,14 @@ def median_run(vm, count):
     return statistics.median(times)
 
 
+def writer(size):
+    return f"exec dd if=/dev/zero bs=65536 count={size // 65536} status=none"
+
+
 def stream(vm, size):
     start = time.perf_counter()
     total = 0
-    with vm.popen(f"head -c {size} /dev/zero", stderr=vmette.DEVNULL) as process:
+    with vm.popen(writer(size), stderr=vmette.DEVNULL) as process:
         while True:
             piece = process.stdout.read1(1 << 18)
             if not piece:
@@ -73,7 +98,7 @@ def stream(vm, size):
 async def astream(vm, size):
     start = time.perf_counter()
     total = 0
-    async with await vm.popen(f"head -c {size} /dev/zero", stderr=vmette.DEVNULL) as process:
+    async with await vm.popen(writer(size), stderr=vmette.DEVNULL) as process:
         while True:
             piece = await process.stdout.read(1 << 18)
             if not piece:
@@ -86,6 +111,7 @@ async def astream(vm, size):
 
 def bench_run(vm, floor):
     median_run(vm, 50), floor.ask("run", 50)
+    to_one_cpu()
     ours, theirs = [], []
     for _ in range(ROUNDS):
         theirs.append(floor.ask("run", RUNS))
@@ -109,6 +135,7 @@ def bench_stream(vm, floor):
 async def bench_aio(floor):
     async with vmette.aio.Session(**OPTIONS) as vm:
         await astream(vm, STREAM_BYTES // 8)
+        to_one_cpu()
         ours = [await astream(vm, STREAM_BYTES) for _ in range(STREAM_ROUNDS)]
         theirs = floor.ask("stream", STREAM_BYTES)
         ratio = statistics.median(ours) / theirs
@@ -147,6 +174,7 @@ def bench_import():
 
 
 def main():
+    os.environ[MARK] = str(os.getpid())
     bench_import()
     floor = Floor(sys.argv[1])
     try:

@@ -39,7 +39,8 @@ double median_run(vmette::Session& session, size_t count) {
 
 // MB/s of a command's stdout.
 double stream(vmette::Session& session, size_t bytes) {
-  vmette::Exec exec("head -c " + std::to_string(bytes) + " /dev/zero");
+  vmette::Exec exec("exec dd if=/dev/zero bs=65536 count=" + std::to_string(bytes / 65536) +
+                    " status=none");
   exec.set_stdout(vmette::Stdio::kPipe);
   const auto start = Clock::now();
   auto process = need(session.exec(exec));
