@@ -53,15 +53,14 @@ struct Figures {
 class OnLastCpu {
  public:
   OnLastCpu() {
-    CPU_ZERO(&before_);
-    if (sched_getaffinity(0, sizeof before_, &before_) != 0) return;
+    if (sched_getaffinity(0, sizeof before_, &before_) != 0) die("no CPU mask");
     cpu_set_t one;
     CPU_ZERO(&one);
     int last = 0;
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
       if (CPU_ISSET(cpu, &before_)) last = cpu;
     CPU_SET(last, &one);
-    sched_setaffinity(0, sizeof one, &one);
+    if (sched_setaffinity(0, sizeof one, &one) != 0) die("cannot choose a CPU");
   }
   ~OnLastCpu() { sched_setaffinity(0, sizeof before_, &before_); }
   OnLastCpu(const OnLastCpu&) = delete;

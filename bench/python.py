@@ -7,6 +7,7 @@ Both sides do the same in machines of the same kind, in turn; figures are median
 """
 
 import asyncio
+import contextlib
 import os
 import statistics
 import subprocess
@@ -45,9 +46,13 @@ def to_one_cpu():
         if "(qemu-system" in status:
             parents[pid] = status.rpartition(")")[2].split()[1]
     cpu = max(os.sched_getaffinity(0))
-    for pid in (pid for pid, parent in parents.items() if parent in helpers):
+    machines = [pid for pid, parent in parents.items() if parent in helpers]
+    if len(machines) != 2:
+        sys.exit(f"{len(machines)} machines are there, not one of each side")
+    for pid in machines:
         for task in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setaffinity(int(task), {cpu})
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task), {cpu})
 
 
 class Floor:

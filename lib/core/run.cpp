@@ -7,12 +7,13 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <climits>
 #include <future>
+#include <mutex>
 #include <optional>
+#include <utility>
 
 #include "core/snapshot/snapshot.h"
 #include "core/terminal.h"
@@ -240,16 +241,27 @@ std::string status_line(const End& end, int stop_signal) {
   return end.message;
 }
 
-std::atomic_flag g_running = ATOMIC_FLAG_INIT;
+std::mutex g_run_mutex;  // over a whole stop: none is for a later run
+bool g_running = false;
 // Somebody asked for a stop: it may come before there is a machine to be stopped.
-std::atomic<bool> g_stop_wanted = false;
+bool g_stop_wanted = false;
 
 struct RunningGuard {
   ~RunningGuard() {
-    g_stop_wanted = false;
-    g_running.clear();
+    const std::lock_guard lock(g_run_mutex);
+    g_running = g_stop_wanted = false;
   }
 };
+
+bool begin_run() {
+  const std::lock_guard lock(g_run_mutex);
+  return !std::exchange(g_running, true);
+}
+
+bool stop_wanted() {
+  const std::lock_guard lock(g_run_mutex);
+  return g_stop_wanted;
+}
 
 }  // namespace
 
@@ -273,13 +285,14 @@ Result<void> save_if_well(const std::shared_ptr<Session>& session, SnapshotDraft
 }
 
 void stop_run() {
-  if (!g_running.test()) return;
+  const std::lock_guard lock(g_run_mutex);
+  if (!g_running) return;
   g_stop_wanted = true;
   pretend_signal(SIGTERM);
 }
 
 Result<RunOutput> run(const Config& config) {
-  if (g_running.test_and_set())
+  if (!begin_run())
     return Error(Code::kState, "another run() is under way in this process; use sessions instead");
   const RunningGuard guard;
   const StandardStreams standard_streams;  // before the first descriptor of the library's
@@ -306,7 +319,7 @@ Result<RunOutput> run(const Config& config) {
 
   SignalPipe signals;
   if (!signals.valid()) return os_error("run: no pipe for signals", EMFILE, "library");
-  if (g_stop_wanted) pretend_signal(SIGTERM);
+  if (stop_wanted()) pretend_signal(SIGTERM);
   BOOST_OUTCOME_TRYV(session->launch());
   if (!config.quiet) say(banner(config, *session));
   Runner runner(config, session, tty, signals);

@@ -126,7 +126,7 @@ TEST_CASE("A main command that the guest never answers ends at the ready deadlin
       .set_initramfs(VMETTE_TEST_HELPER)
       .set_cmdline("exec-ignored")
       .set_exec("true")
-      .set_ready_timeout_ms(300);
+      .set_ready_timeout_ms(2000);
   auto session = vmette::Session::create(config);
   REQUIRE(session);
   const auto started = session.value().start();

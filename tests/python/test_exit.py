@@ -301,22 +301,25 @@ def test_a_ring_of_references_is_collected(warm):
 
 def test_a_terminal_program_that_is_cancelled_before_it_has_a_machine_gets_none():
     code = """
-        import asyncio, sys, vmette.aio
+        import asyncio, threading, vmette.aio
         class Root(vmette.Provider):
             name, claims = "mine", "mine"
             def matches(self, spec): return spec == "mine"
             def provide(self, spec, context):
-                task.cancel()
+                loop.call_soon_threadsafe(task.cancel)
+                stopped.wait(60)
                 return vmette.RootfsArtifact("/")
         async def main():
-            global task
-            task = asyncio.current_task()
-            await vmette.aio.run_in_terminal(
-                command="echo begun; sleep 1000", rootfs="mine", providers=[Root()], quiet=True)
-        try:
-            asyncio.run(main())
-        except asyncio.CancelledError:
-            print("cancelled")
+            global loop, task
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            try:
+                await vmette.aio.run_in_terminal(
+                    command="echo begun; sleep 1000", rootfs="mine", providers=[Root()], quiet=True)
+            except asyncio.CancelledError:
+                print("cancelled")
+                stopped.set()
+        stopped = threading.Event()
+        asyncio.run(main())
         """
     assert child.run(code) == (0, "cancelled\n", "")
 

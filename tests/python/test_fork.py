@@ -120,21 +120,41 @@ def test_a_child_leaves_the_blocks_that_it_has_inherited_without_a_word(leave):
     with vmette.Session(mem_mib=256) as vm, vmette.Pool(ready=1, mem_mib=256):
         with vm.popen("read line; echo $line", stdin=vmette.PIPE) as proc, vm.pty() as pty, \\
                 vm.files.open("/tmp/file", "wb") as file:
+            file.write(b"writ")
+            proc.stdin.write(b"li")
             child = os.fork()
             if child == 0:
                 {leave}
             else:
                 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-                file.write(b"written")
+                file.write(b"ten")
                 pty.write(b"exit\\n")
                 assert pty.wait() == 0
-                assert proc.communicate(b"lives\\n")[0] == b"lives\\n"
+                assert proc.communicate(b"ves\\n")[0] == b"lives\\n"
         if child == 0:
             os._exit(3)
         print(vm.files.read_text("/tmp/file"))
     """
     )
     assert (out, err) == ("3\nwritten\n", "")
+
+
+def test_what_the_parent_has_made_a_child_may_start_and_ends():
+    out, err = run(
+        """
+    pool, vm = vmette.Pool(ready=1, mem_mib=256), vmette.Session(mem_mib=256)
+    def work():
+        with pool, pool.take(timeout=60) as taken, vm:
+            print(taken.run("echo one", text=True).stdout, end="")
+            print(vm.run("echo two", text=True).stdout, end="", flush=True)
+        sys.exit((vm.state is not vmette.State.ENDED) + 2 * bool(pool._core))
+    child = context.Process(target=work)
+    child.start()
+    child.join()
+    print(child.exitcode)
+    """
+    )
+    assert (out, err) == ("one\ntwo\n0\n", "")
 
 
 def test_a_fork_in_a_loop_leaves_the_parents_loop_alone():

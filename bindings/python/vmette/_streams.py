@@ -9,6 +9,7 @@ from typing import IO, Any
 from vmette._enums import ErrorCode
 from vmette._errors import StateError
 from vmette._exec import Coding
+from vmette._owned import keep_from_children
 
 
 # The types of Popen's streams.
@@ -40,7 +41,9 @@ def open_reader(fd: int, coding: Coding) -> Any:
 
 def open_writer(fd: int, coding: Coding) -> Any:
     """A file object to write to, which owns `fd`. Text goes out with every line."""
-    raw = io.BufferedWriter(io.FileIO(fd, "wb"), 1 << 16)
+    file = io.FileIO(fd, "wb")
+    keep_from_children(file)
+    raw = io.BufferedWriter(file, 1 << 16)
     if coding.encoding is None:
         return raw
     return io.TextIOWrapper(

@@ -123,7 +123,7 @@ class GuestFile(Owned):
         await self.close()
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_transfer", None) is not None:
+        if getattr(self, "_transfer", None) is not None and not self._inherited():
             warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:

@@ -61,6 +61,8 @@ class Pool(Owned):
         if self._core is not None or self._closed:
             raise StateError("the pool was started already; make another", code=ErrorCode.STATE)
 
+        self._own()
+
         def create(caller: Caller) -> _core.Pool:
             return self._machine.resolved(
                 lambda config: _core.Pool.create(config, *self._size), caller.gone

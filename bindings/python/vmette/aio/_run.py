@@ -69,17 +69,24 @@ async def run_in_terminal(
     if build_snapshot is not None:
         machine.core.set_build_snapshot(_check.text("build_snapshot", build_snapshot))
 
-    def unless_gone(caller: Caller) -> Tuple[Any, ...]:
-        return machine.resolved(
-            lambda config: (0,) if caller.gone() else _core.run(config), caller.gone
-        )
+    runs = False
+
+    def unless_gone(caller: Caller) -> int:
+        nonlocal runs
+        runs = True
+        try:
+            return machine.resolved(
+                lambda config: 0 if caller.gone() else _core.run(config)[0], caller.gone
+            )
+        finally:
+            runs = False
 
     try:
-        done = await io.in_worker(unless_gone)
+        return await io.in_worker(unless_gone)
     except BaseException:
-        _core.run_stop()
+        if runs:  # and is not what has failed
+            _core.run_stop()
         raise
-    return done[0]
 
 
 async def validate(**options: Unpack[SessionOptions]) -> None:

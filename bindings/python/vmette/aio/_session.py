@@ -81,6 +81,7 @@ class Session(Owned):
                 "the session was started already; make another one", code=ErrorCode.STATE
             )
         self._begun = True
+        self._own()
         self._core = core = await io.in_worker(
             lambda caller: machine.resolved(_launched, caller.gone), _core.Session.request_kill
         )

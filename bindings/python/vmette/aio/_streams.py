@@ -9,6 +9,7 @@ from typing import Any, AnyStr, AsyncIterator, Callable, Generic, List, Optional
 
 from vmette import _check
 from vmette._exec import Coding
+from vmette._owned import keep_from_children
 from vmette.aio import _loop
 
 __all__ = ["Reader", "Writer"]
@@ -177,6 +178,7 @@ class Writer(_Stream, Generic[AnyStr]):
     def __init__(self, fd: int, coding: Coding) -> None:
         super().__init__(fd)
         self._coding = coding
+        keep_from_children(self)
 
     async def write(self, data: AnyStr) -> None:
         """Writes all of it; waits while the command does not read. BrokenPipeError when it is gone."""
