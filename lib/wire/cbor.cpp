@@ -73,7 +73,7 @@ std::string check_cbor(Bytes payload) {
 CborItem::CborItem(Bytes bytes) {
   size_t at = 0;
   if (!read_head(bytes, at, major_, argument_)) return;
-  simple_ = at == 1;
+  in_first_byte_ = at == 1;
   body_ = bytes.subspan(at);
 }
 

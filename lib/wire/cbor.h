@@ -33,13 +33,13 @@ class CborItem {
   [[nodiscard]] bool is_text() const { return major_ == 3; }
   [[nodiscard]] bool is_array() const { return major_ == 4; }
   [[nodiscard]] bool is_map() const { return major_ == 5; }
-  [[nodiscard]] bool is_boolean() const { return major_ == 7 && simple_ && argument_ / 2 == 10; }
-  [[nodiscard]] bool is_null() const { return major_ == 7 && simple_ && argument_ == 22; }
+  [[nodiscard]] bool is_boolean() const { return is_simple(kFalse) || is_simple(kTrue); }
+  [[nodiscard]] bool is_null() const { return is_simple(kNull); }
 
   // The number, or for a negative one -1 minus the number; the items of an array, the pairs of a
   // map.
   [[nodiscard]] uint64_t argument() const { return argument_; }
-  [[nodiscard]] bool boolean() const { return argument_ == 21; }
+  [[nodiscard]] bool boolean() const { return argument_ == kTrue; }
   // Of bytes or a text.
   [[nodiscard]] std::string_view string() const {
     return {reinterpret_cast<const char*>(body_.data()), static_cast<size_t>(argument_)};
@@ -49,8 +49,16 @@ class CborItem {
   [[nodiscard]] Iterator end() const;
 
  private:
+  static constexpr uint64_t kFalse = 20;
+  static constexpr uint64_t kTrue = 21;
+  static constexpr uint64_t kNull = 22;
+
+  [[nodiscard]] bool is_simple(uint64_t value) const {
+    return major_ == 7 && in_first_byte_ && argument_ == value;
+  }
+
   uint8_t major_ = 0;
-  bool simple_ = false;  // the argument is in the first byte
+  bool in_first_byte_ = false;  // the argument; a float or a longer form otherwise
   uint64_t argument_ = 0;
   Bytes body_;  // what follows the head
 };
