@@ -199,11 +199,12 @@ def test_what_is_left_in_the_background_lives_on(vm):
 
 def test_one_command_can_have_a_machine_of_its_own(face):
     done = face.run(
-        "echo $A-$B; pwd; hostname; exit 4",
+        "echo $A-$B; pwd; nproc; hostname; exit 4",
         text=True,
         env={"A": "1"},
         cwd="/tmp",
+        vcpus=2,
         hostname="box",
         mem_mib=256,
     )
-    assert (done.stdout, done.returncode) == ("1-\n/tmp\nbox\n", 4)
+    assert (done.stdout, done.returncode) == ("1-\n/tmp\n2\nbox\n", 4)
